@@ -1,0 +1,37 @@
+//go:build deps
+
+package main
+
+import (
+	_ "charm.land/bubbles/v2/textinput"
+	_ "charm.land/bubbletea/v2"
+	_ "charm.land/lipgloss/v2"
+	_ "github.com/BurntSushi/toml"
+	_ "github.com/bmatcuk/doublestar/v4"
+	_ "github.com/charmbracelet/x/ansi"
+	_ "github.com/creack/pty"
+	_ "github.com/dapr/dapr/pkg/proto/common/v1"
+	_ "github.com/dapr/dapr/pkg/proto/internals/v1"
+	_ "github.com/dapr/dapr/pkg/proto/runtime/v1"
+	_ "github.com/fsnotify/fsnotify"
+	_ "github.com/goccy/go-yaml"
+	_ "github.com/google/go-cmp/cmp"
+	_ "github.com/hashicorp/mdns"
+	_ "github.com/joho/godotenv"
+	_ "github.com/mattn/go-runewidth"
+	_ "github.com/miekg/dns"
+	_ "github.com/rogpeppe/go-internal/testscript"
+	_ "github.com/spf13/cobra"
+	_ "go.uber.org/goleak"
+	_ "golang.org/x/net/http2"
+	_ "golang.org/x/net/ipv4"
+	_ "golang.org/x/sync/errgroup"
+	_ "golang.org/x/sys/unix"
+	_ "golang.org/x/term"
+	_ "google.golang.org/grpc"
+	_ "google.golang.org/grpc/health/grpc_health_v1"
+	_ "google.golang.org/grpc/reflection"
+	_ "google.golang.org/grpc/test/bufconn"
+	_ "google.golang.org/protobuf/proto"
+	_ "gopkg.in/yaml.v3"
+)

@@ -1,0 +1,139 @@
+package flow
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// A lane starts with firstMarks marks when its second chunk passes (the first
+// one is kept in the lane itself, so a small call needs no ring) and doubles
+// up to maxMarks, as long as the recorder's budget allows.
+const (
+	firstMarks = 16
+	maxMarks   = 4096
+)
+
+// Lane counts and marks the chunks that pass one hop in one direction. One
+// goroutine writes it at a time; any number may read.
+type Lane struct {
+	chunks atomic.Uint64
+	bytes  atomic.Uint64
+	first  atomic.Int64 // time of the first chunk; 0: none
+	firstN atomic.Int64 // its size
+	last   atomic.Int64 // time of the last chunk
+	gap    atomic.Int64 // the longest time between two chunks
+	busy   atomic.Int64 // since when a write waits for the next hop; 0: none does
+	ring   atomic.Pointer[ring]
+}
+
+type ring struct{ marks []mark } // a power of two; chunk number i lies at i % len
+
+type mark struct{ at, n atomic.Int64 }
+
+// Mark records that a chunk of n bytes has passed now. f must be the flow that
+// the lane belongs to. Empty chunks are not recorded.
+func (f *Flow) Mark(d Dir, h Hop, n int) {
+	if f == nil || n <= 0 {
+		return
+	}
+	l := &f.lane[int(d&1)*4+int(h&3)]
+	t := f.now()
+	i := l.chunks.Load()
+	if i == 0 {
+		l.firstN.Store(int64(n))
+		l.first.Store(t)
+	} else {
+		if g := t - l.last.Load(); g > l.gap.Load() {
+			l.gap.Store(g)
+		}
+		r := l.ring.Load()
+		if r == nil || (i >= uint64(len(r.marks)) && len(r.marks) < maxMarks) {
+			r = l.grow(f.rec, r, i)
+		}
+		m := &r.marks[i&uint64(len(r.marks)-1)]
+		m.at.Store(t)
+		m.n.Store(int64(n))
+	}
+	l.last.Store(t)
+	l.bytes.Add(uint64(n))
+	l.chunks.Store(i + 1)
+	l.busy.Store(0)
+}
+
+// Blocked records that a write to the next hop begins; Mark ends it. What a
+// reader sees of it is how long the next hop has not been reading.
+func (f *Flow) Blocked(d Dir, h Hop) {
+	if f != nil {
+		f.lane[int(d&1)*4+int(h&3)].busy.Store(f.now())
+	}
+}
+
+// grow gives a larger ring, or the old one when the budget is used up.
+func (l *Lane) grow(rec *Recorder, old *ring, i uint64) *ring {
+	size := firstMarks
+	if old != nil {
+		size = 2 * len(old.marks)
+	}
+	if old != nil && !rec.take(size-len(old.marks)) {
+		return old
+	}
+	if old == nil {
+		rec.takeAlways(size)
+	}
+	r := &ring{marks: make([]mark, size)}
+	if old == nil { // the first chunk moves in
+		r.marks[0].at.Store(l.first.Load())
+		r.marks[0].n.Store(l.firstN.Load())
+	} else {
+		for j := i - min(i, uint64(len(old.marks))); j < i; j++ {
+			from, to := &old.marks[j&uint64(len(old.marks)-1)], &r.marks[j&uint64(size-1)]
+			to.at.Store(from.at.Load())
+			to.n.Store(from.n.Load())
+		}
+	}
+	l.ring.Store(r)
+	return r
+}
+
+// Mark is one chunk as a lane saw it.
+type Mark struct {
+	N    uint64        `json:"n"`    // the chunk's number in its lane, from 0
+	At   time.Duration `json:"at"`   // since the flow began
+	Size int           `json:"size"` // bytes
+}
+
+// Marks appends the marks of chunks numbered after and above to buf, oldest
+// first, and says how many of those were already overwritten.
+func (l *Lane) Marks(after uint64, buf []Mark) (marks []Mark, lost uint64) {
+	if l == nil {
+		return buf, 0
+	}
+	end := l.chunks.Load()
+	if end <= after {
+		return buf, 0
+	}
+	r := l.ring.Load()
+	if r == nil { // only the first chunk can be known yet
+		return append(buf, Mark{N: 0, At: time.Duration(l.first.Load()), Size: int(l.firstN.Load())}), 0
+	}
+	size := uint64(len(r.marks))
+	from := max(after, end-min(end, size))
+	start := len(buf)
+	for i := from; i < end; i++ {
+		m := &r.marks[i&(size-1)]
+		buf = append(buf, Mark{N: i, At: time.Duration(m.at.Load()), Size: int(m.n.Load())})
+	}
+	// Whatever the writer may have overwritten while we read is not to be
+	// trusted: drop it. One more than the count says, for a mark under way.
+	// A ring that was replaced meanwhile is no longer written to.
+	if l.ring.Load() == r {
+		if now := l.chunks.Load() + 1; now > size {
+			if oldest := now - size; oldest > from {
+				n := min(oldest-from, uint64(len(buf)-start))
+				buf = append(buf[:start], buf[start+int(n):]...)
+				from = oldest
+			}
+		}
+	}
+	return buf, min(from, end) - after
+}

@@ -1,0 +1,82 @@
+package flow
+
+import "time"
+
+// View is a flow at one moment, as a plain value.
+type View struct {
+	ID string `json:"id"`
+	Head
+	Peer
+	Age     time.Duration `json:"age"`               // since it began, until it ended
+	Live    bool          `json:"live"`              // has not ended
+	Status  int           `json:"status,omitempty"`  // HTTP status of the reply's head
+	Replied time.Duration `json:"replied,omitempty"` // when the reply's head arrived
+	Held    time.Duration `json:"held,omitempty"`    // time spent waiting for the app, so far
+	Holding bool          `json:"holding,omitempty"` // waiting now
+	Err     string        `json:"error,omitempty"`   // why it broke off
+	Lanes   []LaneView    `json:"lanes,omitempty"`   // the lanes that saw bytes, or wait to write some
+}
+
+// LaneView is a lane at one moment.
+type LaneView struct {
+	Dir     Dir           `json:"dir"`
+	Hop     Hop           `json:"hop"`
+	Chunks  uint64        `json:"chunks"`
+	Bytes   uint64        `json:"bytes"`
+	First   time.Duration `json:"first"`             // time of the first chunk, since the flow began
+	Last    time.Duration `json:"last"`              // time of the last one
+	Gap     time.Duration `json:"gap"`               // longest time between two chunks
+	Blocked time.Duration `json:"blocked,omitempty"` // since when a write has been waiting for the next hop
+}
+
+// View takes a snapshot of the flow.
+func (f *Flow) View() View {
+	if f == nil {
+		return View{}
+	}
+	v := View{ID: f.id.String(), Head: f.head}
+	end := f.ended.Load()
+	v.Live = end == 0
+	if v.Live {
+		end = f.now()
+	}
+	v.Age = time.Duration(end)
+	if p := f.peer.Load(); p != nil {
+		v.Peer = *p
+	}
+	v.Status = int(f.status.Load())
+	v.Replied = time.Duration(f.replied.Load())
+	v.Held = time.Duration(f.holdSum.Load())
+	if t := f.held.Load(); t != 0 && v.Live {
+		v.Holding = true
+		v.Held += time.Duration(max(0, end-t))
+	}
+	if s := f.err.Load(); s != nil {
+		v.Err = *s
+	}
+	for i := range f.lane {
+		l := &f.lane[i]
+		lv := LaneView{
+			Dir: Dir(i / 4), Hop: Hop(i % 4),
+			Chunks: l.chunks.Load(), Bytes: l.bytes.Load(),
+			First: time.Duration(l.first.Load()), Last: time.Duration(l.last.Load()), Gap: time.Duration(l.gap.Load()),
+		}
+		if v.Live {
+			lv.Blocked = time.Duration(l.busy.Load())
+		}
+		if lv.Chunks > 0 || lv.Blocked > 0 {
+			v.Lanes = append(v.Lanes, lv)
+		}
+	}
+	return v
+}
+
+// Lane gives the view of one lane, and whether it saw anything.
+func (v View) Lane(d Dir, h Hop) (LaneView, bool) {
+	for _, l := range v.Lanes {
+		if l.Dir == d && l.Hop == h {
+			return l, true
+		}
+	}
+	return LaneView{}, false
+}

@@ -1,0 +1,60 @@
+// Package stream is one invocation on its way: a request and a reply whose
+// bodies are read as they arrive and never held whole.
+//
+// Handler is the one interface of the data path. The app's own server is a
+// Handler (package appchan), a peer's sidecar over gRPC is a Handler
+// (Outbound), a sidecar of the same process is a Handler, and a policy is a
+// Handler around a Handler, so that the whole path is a composition. Inbound
+// is the other side of the wire: it serves Dapr's internal gRPC service with a
+// Handler.
+package stream
+
+import (
+	"context"
+	"io"
+	"net/http"
+
+	"mesh/runtime/flow"
+)
+
+// Call is one invocation on its way to an app. The caller owns it and its
+// body; a Handler must not keep either after Handle's Reply has been closed.
+type Call struct {
+	AppID  string      // the app that is called
+	Verb   string      // HTTP method, upper case
+	Path   string      // the method: decoded, cleaned, without the leading slash
+	Query  string      // raw query, byte for byte, without the question mark
+	Header http.Header // canonical keys; Host and hop-by-hop headers are not in it
+	Body   io.Reader   // nil: no body. Read it from one goroutine at a time
+	Length int64       // of the body in bytes; -1: unknown. Meaningless when Body is nil
+	Flow   *flow.Flow  // the record of this call; nil when nobody watches
+
+	// Trailer gives the request's trailers once Body has returned io.EOF; nil: none.
+	Trailer func() http.Header
+}
+
+// Reply is the answer to a Call. Whoever receives it closes Body, which ends
+// the call: whatever is still under way for it is stopped and waited for.
+type Reply struct {
+	Status int           // HTTP status, 100 and above
+	Header http.Header   // canonical keys, without hop-by-hop headers
+	Body   io.ReadCloser // never nil
+	Length int64         // of the body in bytes; -1: unknown
+
+	// Trailer gives the reply's trailers once Body has returned io.EOF; nil: none.
+	Trailer func() http.Header
+}
+
+// Handler takes a call and gives its reply as soon as the reply's head is
+// known, often while the call's body is still being read. An error means that
+// there is no reply; cancelling ctx ends the call at any time, also after
+// Handle has returned.
+type Handler interface {
+	Handle(ctx context.Context, c *Call) (*Reply, error)
+}
+
+// HandlerFunc makes a function a Handler.
+type HandlerFunc func(ctx context.Context, c *Call) (*Reply, error)
+
+// Handle calls f.
+func (f HandlerFunc) Handle(ctx context.Context, c *Call) (*Reply, error) { return f(ctx, c) }

@@ -1,0 +1,132 @@
+// Package config turns mesh.toml into values.
+//
+// Load reads the file, the env files it names and the environment, and gives
+// either a complete Mesh or every mistake at once, each with file, line,
+// column, the line itself and a suggestion. A Mesh is plain data: nothing in
+// it is looked up later. Diff says what changed between two of them.
+package config
+
+import "time"
+
+// Mesh is what mesh.toml says, complete: defaults filled in, variables
+// expanded, paths absolute.
+type Mesh struct {
+	Name      string
+	Dir       string   // folder of the file, absolute
+	File      string   // the file, absolute
+	Transport string   // auto, grpc or unary
+	APIToken  string   // "", "auto" or the token itself
+	Resources []string // absolute folders with Dapr YAML; they need not exist
+	EnvFiles  []string // absolute; they need not exist
+	Interface string   // for mDNS: loopback, all, or the name of an interface
+	Env       []string // KEY=value from EnvFiles, for every app
+	Apps      []App    // sorted by ID
+
+	Components    []Component       // sorted by Name
+	Subscriptions []Subscription    // in the order of the file
+	Resiliency    map[string]Target // by app id or component name
+	Faults        map[string]Fault  // by name
+	Places        map[string]Place  // where a key such as "apps.orders.port" stands
+}
+
+// App is one service.
+type App struct {
+	ID         string
+	Shell      string   // command given as a string: a line for the shell
+	Argv       []string // command given as an array
+	Dir        string   // absolute
+	Port       int      // fixed port; 0: none, or automatic
+	AutoPort   bool     // the port is picked and handed over in APP_PORT
+	Protocol   string   // http, https, h2c, grpc or grpcs
+	Instances  int
+	Build      string   // a line for the shell, run before a restart for changed sources
+	Watch      []string // globs below Dir
+	Ignore     []string
+	Env        map[string]string
+	EnvFiles   []string     // absolute
+	FileEnv    []string     // KEY=value from EnvFiles
+	DependsOn  []Dependency // sorted by App
+	Ready      *Probe       // nil: a TCP check when there is a port, else ready once started
+	Restart    string       // always, on-failure or never
+	Hold       time.Duration
+	StopSignal string // SIGTERM …
+	StopGrace  time.Duration
+	HTTPPort   int // of the first instance's sidecar; 0: a stable port derived from project, app and instance
+	GRPCPort   int
+}
+
+// External says whether the app is started by someone else.
+func (a *App) External() bool { return a.Shell == "" && len(a.Argv) == 0 }
+
+// HasPort says whether the app listens at all.
+func (a *App) HasPort() bool { return a.AutoPort || a.Port != 0 }
+
+// Dependency makes an app wait for another one.
+type Dependency struct {
+	App       string
+	Condition string // started, ready or completed
+}
+
+// Probe says how to tell that an app is ready. Exactly one of the kinds is set.
+type Probe struct {
+	HTTP     string // path on the app's port, or a whole URL
+	TCP      bool   // the app's port accepts a connection
+	GRPC     string // service name for the gRPC health check; "*" for the server as a whole
+	Log      string // regular expression that a line of output matches
+	Exec     string // a line for the shell that exits with 0
+	Interval time.Duration
+	Timeout  time.Duration
+}
+
+// Component is one [components.*] table, with the meaning of Dapr's Component.
+type Component struct {
+	Name     string
+	Type     string
+	Version  string
+	Metadata map[string]string
+	Scopes   []string
+}
+
+// Subscription is one [[subscriptions]] table.
+type Subscription struct {
+	PubSub, Topic, Route, DeadLetter string
+	Metadata                         map[string]string
+	Scopes                           []string
+}
+
+// Target is what [resiliency.targets.*] says of one app or component.
+type Target struct {
+	FirstByte, Idle, Total time.Duration // 0: no limit
+	Retry                  *Retry
+	Breaker                *Breaker
+}
+
+// Retry says how often and how fast a call is tried again.
+type Retry struct {
+	Policy             string        // constant or exponential
+	Max                int           // tries after the first; -1: without end
+	Duration, Interval time.Duration // of the constant policy; the longest of the exponential one
+}
+
+// Breaker opens a circuit after failures in a row.
+type Breaker struct {
+	Failures int
+	Timeout  time.Duration // how long it stays open
+}
+
+// Fault disturbs calls on purpose.
+type Fault struct {
+	Target    string // app id
+	Delay     time.Duration
+	Rate      float64 // share of the calls, 0 to 1
+	Abort     int     // HTTP status to answer with; 0: none
+	Bandwidth int64   // bytes per second; 0: no limit
+	CutAfter  int64   // bytes of the reply after which it breaks off; 0: never
+	Off       bool    // declared, but switched off until switched on
+}
+
+// Place is where something stands in a file; lines and columns count from 1.
+type Place struct {
+	File         string
+	Line, Column int
+}

@@ -1,0 +1,128 @@
+// Package state is the running mesh as an immutable value.
+//
+// The supervisor builds a new Mesh whenever something changes and publishes
+// it; the screen, the control socket, headless output and tests only read.
+// Nobody edits a published Mesh. Package state also names the commands that
+// change a mesh.
+package state
+
+import "time"
+
+// Mesh is the whole mesh at one moment.
+type Mesh struct {
+	Version   uint64    `json:"version"` // grows with every change
+	Name      string    `json:"name"`
+	Dir       string    `json:"dir"`  // the project folder, absolute
+	File      string    `json:"file"` // mesh.toml, absolute
+	PID       int       `json:"pid"`  // of mesh itself
+	Started   time.Time `json:"started"`
+	Transport string    `json:"transport"` // auto, grpc or unary
+	Apps      []App     `json:"apps"`      // sorted by id
+	Notices   []Notice  `json:"notices"`   // what the user should know now, oldest first
+	Stopping  bool      `json:"stopping,omitempty"`
+}
+
+// App is one service of the mesh.
+type App struct {
+	ID        string       `json:"id"`
+	External  bool         `json:"external,omitempty"` // started by someone else
+	Protocol  string       `json:"protocol"`
+	DependsOn []Dependency `json:"depends_on,omitempty"`
+	Instances []Instance   `json:"instances"`
+}
+
+// Dependency is what an app waits for before it starts.
+type Dependency struct {
+	App       string `json:"app"`
+	Condition string `json:"condition"` // started, ready or completed
+}
+
+// Instance is one process of an app together with its sidecar.
+type Instance struct {
+	Name     string    `json:"name"` // "orders" when the app has one instance, else "orders-1" …
+	Phase    Phase     `json:"phase"`
+	Reason   string    `json:"reason,omitempty"` // why it is in this phase, in words
+	Since    time.Time `json:"since"`            // when it entered the phase
+	Started  time.Time `json:"started,omitzero"` // when the present process was started
+	Next     time.Time `json:"next,omitzero"`    // when a backing off instance is tried again
+	PID      int       `json:"pid,omitempty"`
+	Restarts int       `json:"restarts"`
+	AppPort  int       `json:"app_port,omitempty"` // where the app listens
+	HTTPPort int       `json:"http_port"`          // the sidecar's HTTP API
+	GRPCPort int       `json:"grpc_port"`          // the sidecar's gRPC API
+	PeerPort int       `json:"internal_port"`      // where other sidecars call
+	CPU      float64   `json:"cpu"`                // share of one core, 0.5 is half a core
+	Memory   uint64    `json:"memory"`             // resident bytes
+	Calls    int       `json:"calls"`              // calls in flight to the app
+	Waiting  int       `json:"waiting"`            // calls held until the app is ready
+}
+
+// Phase is where an instance stands in its life.
+type Phase string
+
+// The phases. Pending waits for a dependency; Backoff waits to be started
+// again after a failure; Failed has given up; Done has exited with success and
+// is not to be started again.
+const (
+	Pending  Phase = "pending"
+	Starting Phase = "starting"
+	Ready    Phase = "ready"
+	Stopping Phase = "stopping"
+	Stopped  Phase = "stopped"
+	Backoff  Phase = "backoff"
+	Done     Phase = "done"
+	Failed   Phase = "failed"
+)
+
+// Live says whether the phase has a running process.
+func (p Phase) Live() bool { return p == Starting || p == Ready || p == Stopping }
+
+// Notice is something that the user should know.
+type Notice struct {
+	At    time.Time `json:"at"`
+	Level string    `json:"level"` // error, warning or info
+	App   string    `json:"app,omitempty"`
+	Code  string    `json:"code"`           // stable name of the kind of notice: "config", "crash", "reload", …
+	Text  string    `json:"text"`           // what and why; may have several lines
+	Hint  string    `json:"hint,omitempty"` // what to do
+}
+
+// Line is one line that an app has printed.
+type Line struct {
+	Seq      uint64    `json:"seq"` // grows by one with every line of the mesh
+	At       time.Time `json:"at"`
+	App      string    `json:"app"`
+	Instance string    `json:"instance"`
+	Stream   string    `json:"stream"`            // stdout, stderr, or mesh for our own words
+	Text     string    `json:"text"`              // without the newline; may hold escape sequences and any bytes
+	Partial  bool      `json:"partial,omitempty"` // the line goes on in the next one of this instance and stream
+}
+
+// Op is what a Command does.
+type Op string
+
+// The operations.
+const (
+	Restart Op = "restart"
+	Stop    Op = "stop"
+	Start   Op = "start"
+	Scale   Op = "scale"
+	Down    Op = "down"
+)
+
+// Command asks the mesh to change something.
+type Command struct {
+	Op    Op     `json:"op"`
+	App   string `json:"app,omitempty"`   // app id or instance name; every app when empty
+	Count int    `json:"count,omitempty"` // for Scale
+}
+
+// Find gives the app of that id, nil when there is none.
+func (m *Mesh) Find(id string) *App {
+	for i := range m.Apps {
+		if m.Apps[i].ID == id {
+			return &m.Apps[i]
+		}
+	}
+	return nil
+}
