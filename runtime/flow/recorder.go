@@ -185,3 +185,17 @@ func (r *Recorder) Totals() (begun, ended uint64) {
 	}
 	return r.begun.Load(), r.ended.Load()
 }
+
+// Detail gives the flow of that id with the marks that came after the cursor;
+// ok is false when the flow is not remembered or id is not one.
+func (r *Recorder) Detail(id string, after Cursor) (d Detail, ok bool) {
+	n, err := ParseID(id)
+	if err != nil {
+		return Detail{}, false
+	}
+	f := r.Find(n)
+	if f == nil {
+		return Detail{}, false
+	}
+	return f.Detail(after), true
+}

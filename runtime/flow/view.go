@@ -1,6 +1,9 @@
 package flow
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // View is a flow at one moment, as a plain value.
 type View struct {
@@ -79,4 +82,56 @@ func (v View) Lane(d Dir, h Hop) (LaneView, bool) {
 		}
 	}
 	return LaneView{}, false
+}
+
+// Cursor says for each lane how many of its chunks a reader has already seen.
+// The zero value has seen none. Lanes are numbered direction * 4 + hop.
+type Cursor [lanes]uint64
+
+// Detail is a flow with marks of its chunks.
+type Detail struct {
+	View
+	Marks []LaneMarks `json:"marks"`
+	Next  Cursor      `json:"next"` // pass it to the next Detail
+}
+
+// LaneMarks are marks of one lane, oldest first.
+type LaneMarks struct {
+	Dir   Dir    `json:"dir"`
+	Hop   Hop    `json:"hop"`
+	Lost  uint64 `json:"lost,omitempty"` // chunks since the cursor whose marks were overwritten
+	Marks []Mark `json:"marks"`
+}
+
+// Detail takes a snapshot of the flow with the marks that came after the cursor.
+func (f *Flow) Detail(after Cursor) Detail {
+	if f == nil {
+		return Detail{}
+	}
+	d := Detail{Next: after}
+	// A flow that ends between the two is seen as live with all its marks,
+	// never as ended with some of them missing.
+	d.View = f.View()
+	for i := range f.lane {
+		marks, lost := f.lane[i].Marks(after[i], nil)
+		if len(marks) == 0 {
+			continue
+		}
+		d.Next[i] = marks[len(marks)-1].N + 1
+		d.Marks = append(d.Marks, LaneMarks{Dir: Dir(i / 4), Hop: Hop(i % 4), Lost: lost, Marks: marks})
+	}
+	return d
+}
+
+// Views gives a snapshot of the live flows, the latest begun first, and after
+// them of up to recent flows that have ended, the latest first.
+func (r *Recorder) Views(recent int) []View {
+	live := r.Live(nil)
+	slices.SortFunc(live, func(a, b *Flow) int { return b.head.Begun.Compare(a.head.Begun) })
+	all := r.Recent(live, recent)
+	views := make([]View, 0, len(all))
+	for _, f := range all {
+		views = append(views, f.View())
+	}
+	return views
 }
