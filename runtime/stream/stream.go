@@ -17,8 +17,13 @@ import (
 	"mesh/runtime/flow"
 )
 
-// Call is one invocation on its way to an app. The caller owns it and its
-// body; a Handler must not keep either after Handle's Reply has been closed.
+// Call is one invocation on its way to an app. The caller owns it, its headers
+// and its body; a Handler changes none of them and keeps none after Handle has
+// returned an error or its Reply has been closed.
+//
+// Whoever makes a Call with a Body whose Read can block must see to it that the
+// Read returns once the call's context has ended, and before the Reply is
+// closed: Close waits for whoever is reading.
 type Call struct {
 	AppID  string      // the app that is called
 	Verb   string      // HTTP method, upper case
@@ -39,7 +44,7 @@ type Reply struct {
 	Status int           // HTTP status, 100 and above
 	Header http.Header   // canonical keys, without hop-by-hop headers
 	Body   io.ReadCloser // never nil
-	Length int64         // of the body in bytes; -1: unknown
+	Length int64         // of the body in bytes; -1: unknown. What the app said, also where no body follows (HEAD, 304)
 
 	// Trailer gives the reply's trailers once Body has returned io.EOF; nil: none.
 	Trailer func() http.Header
@@ -49,6 +54,9 @@ type Reply struct {
 // known, often while the call's body is still being read. An error means that
 // there is no reply; cancelling ctx ends the call at any time, also after
 // Handle has returned.
+//
+// A body that ends with an error other than io.EOF is broken off: whoever
+// passes it on must not make it look complete.
 type Handler interface {
 	Handle(ctx context.Context, c *Call) (*Reply, error)
 }
