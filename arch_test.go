@@ -37,6 +37,7 @@ func floor() map[string][]string {
 		"mesh/tui":                 {"mesh/tui/pane", "mesh/runtime/flow", "mesh/supervisor/state"},
 		"mesh/tui/pane":            {"mesh/runtime/flow", "mesh/supervisor/state"},
 		"mesh/mdnsresolve":         {},
+		"mesh/bench/streams":       {},
 	}
 }
 
