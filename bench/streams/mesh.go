@@ -60,16 +60,7 @@ sidecar = { http_port = %d }
 		sidecar: fmt.Sprintf("http://127.0.0.1:%d/v1.0/invoke/server/method", ports[1]),
 		app:     fmt.Sprintf("http://127.0.0.1:%d", ports[0]),
 	}
-	m.cmd = exec.CommandContext(context.WithoutCancel(ctx), bin, "up", "--headless") // said gives what the mesh printed so far.
-func (m *mesh) said() string {
-	text, err := os.ReadFile(m.log)
-	if err != nil {
-		return err.Error()
-	}
-	return strings.TrimSpace(string(text))
-}
-
-// stop ends it, with time to clean up
+	m.cmd = exec.CommandContext(context.WithoutCancel(ctx), bin, "up", "--headless") // stop ends it, with time to clean up
 	m.cmd.Dir = dir
 	out, err := os.Create(m.log)
 	if err != nil {
