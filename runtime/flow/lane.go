@@ -28,7 +28,25 @@ type Lane struct {
 
 type ring struct{ marks []mark } // a power of two; chunk number i lies at i % len
 
-type mark struct{ at, n atomic.Int64 }
+// mark is one chunk. id holds its size above its number's low 32 bits, so that
+// a reader can tell whether it has read the mark it wanted, and whole; it is -1
+// while the mark is being replaced.
+type mark struct{ at, id atomic.Int64 }
+
+func (m *mark) set(i uint64, at, n int64) {
+	m.id.Store(-1)
+	m.at.Store(at)
+	m.id.Store(n<<32 | int64(uint32(i)))
+}
+
+// get reads chunk i; ok is false when another chunk has taken its place.
+func (m *mark) get(i uint64) (k Mark, ok bool) {
+	id, at := m.id.Load(), m.at.Load()
+	if id != m.id.Load() || uint32(id) != uint32(i) || id < 0 {
+		return Mark{}, false
+	}
+	return Mark{N: i, At: time.Duration(at), Size: int(id >> 32)}, true
+}
 
 // Mark records that a chunk of n bytes has passed now. f must be the flow that
 // the lane belongs to. Empty chunks are not recorded.
@@ -50,9 +68,7 @@ func (f *Flow) Mark(d Dir, h Hop, n int) {
 		if r == nil || (i >= uint64(len(r.marks)) && len(r.marks) < maxMarks) {
 			r = l.grow(f.rec, r, i)
 		}
-		m := &r.marks[i&uint64(len(r.marks)-1)]
-		m.at.Store(t)
-		m.n.Store(int64(n))
+		r.marks[i&uint64(len(r.marks)-1)].set(i, t, int64(n))
 	}
 	l.last.Store(t)
 	l.bytes.Add(uint64(n))
@@ -82,13 +98,11 @@ func (l *Lane) grow(rec *Recorder, old *ring, i uint64) *ring {
 	}
 	r := &ring{marks: make([]mark, size)}
 	if old == nil { // the first chunk moves in
-		r.marks[0].at.Store(l.first.Load())
-		r.marks[0].n.Store(l.firstN.Load())
+		r.marks[0].set(0, l.first.Load(), l.firstN.Load())
 	} else {
 		for j := i - min(i, uint64(len(old.marks))); j < i; j++ {
-			from, to := &old.marks[j&uint64(len(old.marks)-1)], &r.marks[j&uint64(size-1)]
-			to.at.Store(from.at.Load())
-			to.n.Store(from.n.Load())
+			m, _ := old.marks[j&uint64(len(old.marks)-1)].get(j)
+			r.marks[j&uint64(size-1)].set(j, int64(m.At), int64(m.Size))
 		}
 	}
 	l.ring.Store(r)
@@ -120,20 +134,12 @@ func (l *Lane) Marks(after uint64, buf []Mark) (marks []Mark, lost uint64) {
 	from := max(after, end-min(end, size))
 	start := len(buf)
 	for i := from; i < end; i++ {
-		m := &r.marks[i&(size-1)]
-		buf = append(buf, Mark{N: i, At: time.Duration(m.at.Load()), Size: int(m.n.Load())})
-	}
-	// Whatever the writer may have overwritten while we read is not to be
-	// trusted: drop it. One more than the count says, for a mark under way.
-	// A ring that was replaced meanwhile is no longer written to.
-	if l.ring.Load() == r {
-		if now := l.chunks.Load() + 1; now > size {
-			if oldest := now - size; oldest > from {
-				n := min(oldest-from, uint64(len(buf)-start))
-				buf = append(buf[:start], buf[start+int(n):]...)
-				from = oldest
-			}
+		m, ok := r.marks[i&(size-1)].get(i)
+		if !ok { // overwritten while we read, and so were all before it
+			buf, from = buf[:start], i+1
+			continue
 		}
+		buf = append(buf, m)
 	}
-	return buf, min(from, end) - after
+	return buf, from - after
 }
