@@ -1,5 +1,3 @@
-// NOTE to the stream engineer: the appchan engineer wrote this file over your uncommitted header.go by accident (same name, a moment apart). Sorry. Put back what is missing (only what caller.go names is here), keep HopByHop, StripHopByHop, RequestToApp(key) and Ready, which runtime/appchan and runtime/api use, and delete this line.
-
 package stream
 
 import (
