@@ -1,0 +1,85 @@
+package filter
+
+import (
+	"time"
+
+	"mesh/runtime/flow"
+)
+
+// caller gives the name of whoever called.
+func caller(v *flow.View) string {
+	if v.Caller == "" {
+		return "client"
+	}
+	return v.Caller
+}
+
+// Caller gives the name of whoever called: an app id, or "client" for a caller
+// outside the mesh.
+func Caller(v *flow.View) string { return caller(v) }
+
+// Callee gives the instance that was called, or the app as long as no
+// instance was chosen.
+func Callee(v *flow.View) string {
+	if v.Instance != "" {
+		return v.Instance
+	}
+	return v.Callee
+}
+
+// TTFB gives the time until the first byte of the reply's body, or until its
+// head when there is none; ok is false and d the time so far when neither came.
+func TTFB(v *flow.View) (d time.Duration, ok bool) {
+	for i := range v.Lanes {
+		if l := &v.Lanes[i]; l.Dir == flow.Reply && l.Chunks > 0 && (!ok || l.First < d) {
+			d, ok = l.First, true
+		}
+	}
+	if ok {
+		return d, true
+	}
+	if v.Replied > 0 {
+		return v.Replied, true
+	}
+	return v.Age, false
+}
+
+// Chunks gives the number of chunks that entered the mesh in one direction.
+func Chunks(v *flow.View, d flow.Dir) (n uint64) {
+	for i := range v.Lanes {
+		if v.Lanes[i].Dir == d {
+			n = max(n, v.Lanes[i].Chunks)
+		}
+	}
+	return n
+}
+
+// Bytes gives the bytes that entered the mesh in one direction.
+func Bytes(v *flow.View, d flow.Dir) (n uint64) {
+	for i := range v.Lanes {
+		if v.Lanes[i].Dir == d {
+			n = max(n, v.Lanes[i].Bytes)
+		}
+	}
+	return n
+}
+
+// Gap gives the longest time between two chunks of one lane, the present
+// silence of a live flow included.
+func Gap(v *flow.View) (gap time.Duration) {
+	for i := range v.Lanes {
+		gap = max(gap, v.Lanes[i].Gap)
+	}
+	if last := last(v); v.Live && last > 0 {
+		gap = max(gap, v.Age-last)
+	}
+	return gap
+}
+
+// last gives the time of the last chunk anywhere, 0 when there was none.
+func last(v *flow.View) (at time.Duration) {
+	for i := range v.Lanes {
+		at = max(at, v.Lanes[i].Last)
+	}
+	return at
+}
