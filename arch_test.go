@@ -23,7 +23,7 @@ func floor() map[string][]string {
 		"mesh/supervisor/proc":     {},
 		"mesh/supervisor/state":    {},
 		"mesh/supervisor/logs":     {"mesh/supervisor/state"},
-		"mesh/supervisor/control":  {"mesh/supervisor/state", "mesh/supervisor/logs", "mesh/runtime/flow", "mesh/runtime/run"},
+		"mesh/supervisor/control":  {"mesh/supervisor/state", "mesh/supervisor/logs", "mesh/runtime/flow", "mesh/runtime/flow/filter", "mesh/runtime/run"},
 		"mesh/runtime":             {"mesh/runtime/*"},
 		"mesh/runtime/flow":        {},
 		"mesh/runtime/flow/filter": {"mesh/runtime/flow"},

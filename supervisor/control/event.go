@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"mesh/runtime/flow"
+	"mesh/runtime/flow/filter"
 )
 
 // EventKind says what an Event tells.
@@ -47,7 +48,7 @@ type Event struct {
 	// end
 	Age   time.Duration `json:"age,omitempty"`   // nanoseconds it took
 	Held  time.Duration `json:"held,omitempty"`  // nanoseconds of them that it waited for the app
-	Bytes *Bytes        `json:"bytes,omitempty"` // what passed the caller's sidecar
+	Bytes *Bytes        `json:"bytes,omitempty"` // what entered the mesh
 	Error string        `json:"error,omitempty"` // why it broke off
 }
 
@@ -69,17 +70,6 @@ func about(kind EventKind, at time.Time, v *flow.View) Event {
 func ended(v *flow.View) Event {
 	e := about(End, v.Begun.Add(v.Age), v)
 	e.Status, e.Age, e.Held, e.Error = v.Status, v.Age, v.Held, v.Err
-	e.Bytes = &Bytes{Request: most(v, flow.Request), Reply: most(v, flow.Reply)}
+	e.Bytes = &Bytes{Request: filter.Bytes(v, flow.Request), Reply: filter.Bytes(v, flow.Reply)}
 	return e
-}
-
-// most gives the bytes of one direction: those of the hop that has seen most,
-// because not every transport has every hop.
-func most(v *flow.View, d flow.Dir) (n uint64) {
-	for _, l := range v.Lanes {
-		if l.Dir == d {
-			n = max(n, l.Bytes)
-		}
-	}
-	return n
 }

@@ -22,9 +22,10 @@ func (c *Client) Watch(ctx context.Context) iter.Seq2[*state.Mesh, error] {
 	return follow[*state.Mesh](ctx, c, "/v1/state", url.Values{"watch": {""}})
 }
 
-// Tap gives what invocations do. It ends without an error when the mesh ends.
-func (c *Client) Tap(ctx context.Context) iter.Seq2[Event, error] {
-	return follow[Event](ctx, c, "/v1/tap", nil)
+// Tap gives what the invocations that a filter chooses do, all of them when it
+// is "". It ends without an error when the mesh ends.
+func (c *Client) Tap(ctx context.Context, chosen string) iter.Seq2[Event, error] {
+	return follow[Event](ctx, c, "/v1/tap", url.Values{"filter": {chosen}})
 }
 
 // LogQuery says which lines of output are wanted.

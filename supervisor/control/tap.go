@@ -1,11 +1,13 @@
 package control
 
 import (
+	"errors"
 	"net/http"
 	"slices"
 	"time"
 
 	"mesh/runtime/flow"
+	"mesh/runtime/flow/filter"
 )
 
 const (
@@ -15,12 +17,19 @@ const (
 	lookBack    = 4096                  // ended flows that the recorder remembers
 )
 
-// tap streams what invocations do, from those under way on.
+// tap streams what invocations do, from those under way on. With ?filter only
+// those that the filter chooses, now or as soon as it does: what they did before
+// is told then.
 func (s *Server) tap(w http.ResponseWriter, r *http.Request) {
+	chosen, err := filter.Parse(r.URL.Query().Get("filter"))
+	if err != nil {
+		fail(w, badFilter(err))
+		return
+	}
 	stop := s.o.Flows.Watch()
 	defer stop()
 	out := newFeed(w)
-	t := newTapper(s.o.Flows)
+	t := newTapper(s.o.Flows, chosen)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -29,7 +38,9 @@ func (s *Server) tap(w http.ResponseWriter, r *http.Request) {
 		case <-timer.C:
 		}
 		began := time.Now()
-		for _, e := range t.look(began) {
+		events := t.look(began)
+		took := time.Since(began)
+		for _, e := range events {
 			if out.send(e) != nil {
 				return
 			}
@@ -38,18 +49,27 @@ func (s *Server) tap(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		// With many thousands of streams a look takes long: look less often.
-		timer.Reset(max(tapInterval, tapShare*time.Since(began)))
+		timer.Reset(max(tapInterval, tapShare*took))
 	}
+}
+
+func badFilter(err error) *Error {
+	e := badRequest("reading the filter", "%v", err)
+	if f, ok := errors.AsType[*filter.Error](err); ok {
+		e.Hint = f.Hint
+	}
+	return e
 }
 
 // tapper turns snapshots of a recorder into events. It holds on to the flows
 // it has seen, so of those it tells everything but overwritten marks, however
 // slowly it is asked. It is not for several goroutines.
 type tapper struct {
-	rec   *flow.Recorder
-	open  map[flow.ID]*tapped
-	told  map[flow.ID]bool // ended flows that may still be found among the recent ones
-	order []flow.ID        // those of told, oldest first
+	rec    *flow.Recorder
+	chosen *filter.Filter
+	open   map[flow.ID]*tapped
+	told   map[flow.ID]bool // ended flows that may still be found among the recent ones
+	order  []flow.ID        // those of told, oldest first
 
 	base    uint64 // flows that had begun when the tapper was made
 	ended   uint64 // flows that had ended at the last look
@@ -69,8 +89,8 @@ type tapped struct {
 	head  bool // told
 }
 
-func newTapper(rec *flow.Recorder) *tapper {
-	t := &tapper{rec: rec, open: map[flow.ID]*tapped{}, told: map[flow.ID]bool{}}
+func newTapper(rec *flow.Recorder, chosen *filter.Filter) *tapper {
+	t := &tapper{rec: rec, chosen: chosen, open: map[flow.ID]*tapped{}, told: map[flow.ID]bool{}}
 	// What is live is told from its beginning and not counted as begun since:
 	// take count and flows at a moment when none begins, if there is one.
 	for range 8 {
@@ -154,6 +174,10 @@ func (t *tapper) follow(o *tapped, now time.Time, events []Event) ([]Event, bool
 		return events, false
 	}
 	upTo := now.Sub(v.Begun)
+	over := !v.Live && v.Age <= upTo
+	if !o.begun && !t.chosen.Match(&v) {
+		return events, over // it may be chosen later, and is told from its beginning then
+	}
 	if !o.begun {
 		o.begun = true
 		events = append(events, about(Begin, v.Begun, &v))
@@ -169,10 +193,10 @@ func (t *tapper) follow(o *tapped, now time.Time, events []Event) ([]Event, bool
 			events = t.lane(o, &v, d, h, upTo, events)
 		}
 	}
-	if v.Live || v.Age > upTo {
-		return events, false
+	if over {
+		events = append(events, ended(&v))
 	}
-	return append(events, ended(&v)), true
+	return events, over
 }
 
 // lane appends the chunks that one hop has seen up to a moment.

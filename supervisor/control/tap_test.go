@@ -47,7 +47,7 @@ func TestTapTellsAnInvocationInOrder(t *testing.T) {
 	call(r.flows.Begin(flow.Head{Callee: "before"}), nil) // over before the tap is opened
 	f := r.flows.Begin(flow.Head{Caller: "web", Callee: "orders", Verb: "POST", Path: "/buy"})
 	var got []string
-	for e, err := range r.client.Tap(t.Context()) {
+	for e, err := range r.client.Tap(t.Context(), "") {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -77,6 +77,44 @@ func TestTapTellsAnInvocationInOrder(t *testing.T) {
 	}
 }
 
+func TestTapFilter(t *testing.T) {
+	r := serve(t)
+	defer r.flows.Watch()()
+	opened := r.flows.Begin(flow.Head{Callee: "opened"}) // says when the tap stands
+	refused := r.flows.Begin(flow.Head{Caller: "web", Callee: "orders", Path: "/buy"})
+	refused.Mark(flow.Request, flow.CallerIn, 3)
+	var got []string
+	for e, err := range r.client.Tap(t.Context(), "to:opened or to:orders status:503") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch {
+		case e.Callee == "opened" && e.Event == control.Begin:
+			call(r.flows.Begin(flow.Head{Caller: "web", Callee: "orders"}), nil) // with status 200
+			refused.Replied(503)                                                 // and now it is chosen
+			refused.End(nil)
+		case e.Flow == refused.ID().String():
+			got = append(got, brief(e))
+		default:
+			t.Errorf("told of a flow that is not chosen: %+v", e)
+		}
+		if e.Event == control.End {
+			break
+		}
+	}
+	opened.End(nil)
+	want := []string{"begin web>orders  /buy", "chunk request caller.in #0 3", "head 503  ", "end 503 in=3 out=0 "}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	for _, err := range r.client.Tap(t.Context(), "to:(") {
+		bad, ok := errors.AsType[*control.Error](err)
+		if !ok || bad.Code != "bad_request" || bad.What != "reading the filter" {
+			t.Errorf("a filter that cannot be read gave %v", err)
+		}
+	}
+}
+
 func TestTapRecordsOnlyWhileOpen(t *testing.T) {
 	r := serve(t)
 	if r.flows.Begin(flow.Head{}) != nil {
@@ -86,7 +124,7 @@ func TestTapRecordsOnlyWhileOpen(t *testing.T) {
 	closed := make(chan struct{})
 	go func() {
 		defer close(closed)
-		for _, err := range r.client.Tap(ctx) {
+		for _, err := range r.client.Tap(ctx, "") {
 			if err != nil {
 				return
 			}
@@ -123,7 +161,7 @@ func TestTapCountsEveryInvocation(t *testing.T) {
 	first := r.flows.Begin(flow.Head{Callee: "first"}) // so that the tap says when it stands
 	open := map[string]bool{}
 	var ends, lost uint64
-	for e, err := range r.client.Tap(t.Context()) {
+	for e, err := range r.client.Tap(t.Context(), "") {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -170,7 +208,7 @@ func TestTapReportsOverwrittenMarks(t *testing.T) {
 		g.Mark(flow.Reply, flow.CallerOut, 1)
 	}
 	var told, lost uint64
-	for e, err := range r.client.Tap(t.Context()) {
+	for e, err := range r.client.Tap(t.Context(), "") {
 		if err != nil {
 			t.Fatal(err)
 		}
