@@ -1,0 +1,141 @@
+// Package appchan is the app's own server, seen as a stream.Handler: it takes
+// calls, sends them to the app's port and gives back what the app answers,
+// while both bodies are still on their way.
+//
+// An App stands for one instance and outlives its process. Before the process
+// is ready and while it restarts, calls wait at a gate, bounded in number and
+// time; Drain waits for those in flight. HTTP/1 connections are driven by the
+// goroutine of the call itself; a second one exists only while a request body
+// is being streamed. HTTP/2 and TLS go through net/http.
+package appchan
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"mesh/runtime/stream"
+)
+
+// Options are what an App needs to know. They do not change.
+type Options struct {
+	Addr           string        // host:port of the app's server; "": the app has no port, every call fails
+	Protocol       string        // "http" (also ""), "https" (any certificate is accepted) or "h2c"
+	Token          string        // sent to the app as dapr-api-token when not empty
+	Hold           time.Duration // how long a call may wait for the app; 0: it does not wait
+	MaxHeld        int           // how many calls may wait for the app at a time
+	MaxConcurrency int           // how many calls the app gets at a time, the others queue; 0: any number
+}
+
+// App sends calls to one app instance. Make it with New and let calls through
+// with Open. All its methods may be called from several goroutines.
+type App struct {
+	o     Options
+	gate  atomic.Pointer[gate]
+	slots chan struct{} // a token for each call the app has, nil without a limit
+
+	calls   atomic.Int64 // past the gate and not closed
+	waiting atomic.Int64 // at the gate, or queued for a slot
+	idle    chan struct{}
+
+	pool         *pool           // HTTP/1
+	small, large buffers         // for what passes through
+	lib          *http.Transport // HTTP/2 and TLS
+}
+
+// Stats are counts of one moment.
+type Stats struct {
+	Calls   int // in flight: sent to the app, or about to be, and not closed yet
+	Waiting int // waiting for the app to be ready, or for their turn
+}
+
+// New gives an App whose calls wait until Open. Nothing is dialled before the
+// first call. The caller closes it.
+func New(o Options) (*App, error) {
+	a := &App{o: o, idle: make(chan struct{}, 1), small: buffers{size: smallBuffer}, large: buffers{size: largeBuffer}}
+	a.gate.Store(&gate{mode: held, why: "the app has not started yet", moved: make(chan struct{})})
+	if o.MaxConcurrency > 0 {
+		a.slots = make(chan struct{}, o.MaxConcurrency)
+	}
+	switch o.Protocol {
+	case "", "http":
+		a.pool = newPool(o.Addr)
+	case "https", "h2c":
+		a.lib = newTransport(o.Protocol)
+	default:
+		return nil, fmt.Errorf("app protocol %q is not supported: use http, https or h2c", o.Protocol)
+	}
+	return a, nil
+}
+
+// Handle sends the call to the app and gives its reply when the reply's head
+// has arrived. Closing the reply's body ends the call. An error that is a
+// *stream.UnreachableError means that nothing was sent and the call's body was
+// not touched. After another error one Read of the call's body may still be
+// under way; it is the last.
+func (a *App) Handle(ctx context.Context, c *stream.Call) (*stream.Reply, error) {
+	if a.o.Addr == "" {
+		return nil, a.unreachable(errors.New("the app has no port: set `port` for it in mesh.toml"))
+	}
+	if err := a.enter(ctx, c.Flow); err != nil {
+		return nil, err
+	}
+	var r *stream.Reply
+	var err error
+	if a.pool != nil {
+		r, err = a.exchange(ctx, c)
+	} else {
+		r, err = a.roundTrip(ctx, c)
+	}
+	if err != nil {
+		a.leave()
+		return nil, err
+	}
+	return r, nil
+}
+
+// unreachable wraps a reason for which a call was not sent.
+func (a *App) unreachable(err error) error {
+	return &stream.UnreachableError{Addr: a.o.Addr, Err: err}
+}
+
+// Stats gives the counts of this moment.
+func (a *App) Stats() Stats {
+	return Stats{Calls: int(a.calls.Load()), Waiting: int(a.waiting.Load())}
+}
+
+// Close refuses new calls and closes idle connections. Calls in flight go on.
+func (a *App) Close() {
+	a.Refuse(errors.New("the sidecar is stopping"))
+}
+
+func (a *App) closeIdle() {
+	if a.pool != nil {
+		a.pool.closeIdle()
+	} else {
+		a.lib.CloseIdleConnections()
+	}
+}
+
+const (
+	dialTimeout = 5 * time.Second
+	// idleTimeout is below the 5 s after which common app servers close an
+	// idle connection, so that we are first and no call meets the closing.
+	idleTimeout = 4 * time.Second
+)
+
+func dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	d := net.Dialer{Timeout: dialTimeout, KeepAlive: -1}
+	c, err := d.DialContext(ctx, network, addr)
+	if err != nil {
+		if cause := context.Cause(ctx); cause != nil {
+			err = cause
+		}
+		return nil, &stream.UnreachableError{Addr: addr, Err: err}
+	}
+	return c, nil
+}

@@ -1,0 +1,187 @@
+package appchan
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+
+	"mesh/runtime/stream"
+)
+
+const (
+	readBuffer = 4 << 10 // of a connection; it grows for a larger head and shrinks again
+	maxHead    = 1 << 20 // of a reply
+	maxIdle    = 256     // connections kept for one app
+)
+
+// conn is one HTTP/1 connection to the app. One call at a time uses it.
+type conn struct {
+	net.Conn
+	raw  syscall.RawConn
+	used bool      // it has carried a call before
+	last time.Time // when it became idle
+
+	buf  []byte // buf[r:w] was read and not used yet
+	r, w int
+
+	peek   func(fd uintptr) bool
+	peeked error
+}
+
+func newConn(nc net.Conn) (*conn, error) {
+	sc, ok := nc.(syscall.Conn)
+	if !ok {
+		return nil, fmt.Errorf("a connection of type %T has no file descriptor", nc)
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return nil, fmt.Errorf("looking at the connection to %v: %w", nc.RemoteAddr(), err)
+	}
+	c := &conn{Conn: nc, raw: raw, buf: make([]byte, readBuffer)}
+	var one [1]byte
+	c.peek = func(fd uintptr) bool {
+		n, _, err := syscall.Recvfrom(int(fd), one[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		if c.peeked = err; err == nil {
+			c.peeked = fmt.Errorf("%w: %d bytes of no reply", io.ErrUnexpectedEOF, n)
+		}
+		return true
+	}
+	return c, nil
+}
+
+// alive says whether an idle connection is still good: the app has neither
+// closed it nor sent anything.
+func (c *conn) alive() bool {
+	if err := c.raw.Read(c.peek); err != nil {
+		return false
+	}
+	return errors.Is(c.peeked, syscall.EAGAIN)
+}
+
+// fill reads once from the app into the buffer, which must be used up or, for
+// a head that does not end, may be grown.
+func (c *conn) fill() error {
+	if c.r == c.w {
+		c.r, c.w = 0, 0
+	}
+	if c.w == len(c.buf) {
+		if c.r > 0 {
+			c.w = copy(c.buf, c.buf[c.r:c.w])
+			c.r = 0
+		} else {
+			c.buf = append(c.buf, make([]byte, len(c.buf))...)
+		}
+	}
+	n, err := c.Read(c.buf[c.w:])
+	c.w += n
+	if n > 0 {
+		return nil
+	}
+	if err == nil {
+		err = io.ErrNoProgress
+	}
+	return err
+}
+
+// pool keeps idle connections to one address, the latest used on top.
+type pool struct {
+	addr  string
+	mu    sync.Mutex // held for a few instructions
+	idle  []*conn
+	timer *time.Timer // runs while idle is not empty
+}
+
+func newPool(addr string) *pool { return &pool{addr: addr} }
+
+// take gives an idle connection that is alive, or nil.
+func (p *pool) take() *conn {
+	for {
+		p.mu.Lock()
+		n := len(p.idle)
+		if n == 0 {
+			p.mu.Unlock()
+			return nil
+		}
+		c := p.idle[n-1]
+		p.idle[n-1] = nil
+		p.idle = p.idle[:n-1]
+		p.mu.Unlock()
+		if c.alive() {
+			return c
+		}
+		c.Close()
+	}
+}
+
+func (p *pool) dial(ctx context.Context) (*conn, error) {
+	nc, err := dial(ctx, "tcp", p.addr)
+	if err != nil {
+		return nil, err
+	}
+	c, err := newConn(nc)
+	if err != nil {
+		nc.Close()
+		return nil, &stream.UnreachableError{Addr: p.addr, Err: err}
+	}
+	return c, nil
+}
+
+// put keeps a connection for later.
+func (p *pool) put(c *conn) {
+	if len(c.buf) > readBuffer {
+		c.buf = make([]byte, readBuffer)
+	}
+	c.used, c.last = true, time.Now()
+	p.mu.Lock()
+	full := len(p.idle) >= maxIdle
+	if !full {
+		p.idle = append(p.idle, c)
+		if p.timer == nil {
+			p.timer = time.AfterFunc(idleTimeout, p.prune)
+		}
+	}
+	p.mu.Unlock()
+	if full {
+		c.Close()
+	}
+}
+
+// prune closes what has been idle for too long.
+func (p *pool) prune() {
+	p.mu.Lock()
+	// The oldest are at the bottom, because the top is taken first.
+	n, _ := slices.BinarySearchFunc(p.idle, time.Now().Add(-idleTimeout), func(c *conn, t time.Time) int {
+		return c.last.Compare(t)
+	})
+	old := slices.Clone(p.idle[:n])
+	p.idle = slices.Delete(p.idle, 0, n)
+	if len(p.idle) > 0 {
+		p.timer.Reset(max(time.Millisecond, idleTimeout-time.Since(p.idle[0].last)))
+	} else {
+		p.timer = nil
+	}
+	p.mu.Unlock()
+	for _, c := range old {
+		c.Close()
+	}
+}
+
+func (p *pool) closeIdle() {
+	p.mu.Lock()
+	idle := p.idle
+	p.idle = nil
+	if p.timer != nil {
+		p.timer.Stop()
+		p.timer = nil
+	}
+	p.mu.Unlock()
+	for _, c := range idle {
+		c.Close()
+	}
+}

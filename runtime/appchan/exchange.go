@@ -1,0 +1,315 @@
+package appchan
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"mesh/runtime/flow"
+	"mesh/runtime/stream"
+)
+
+const (
+	// inlineMax is the largest request body that is written together with the
+	// head, when all of it is there: small enough for any socket buffer.
+	inlineMax = 32 << 10
+	// continueWait is how long a body waits for "100 Continue" before it is
+	// sent all the same: many servers never say it.
+	continueWait = time.Second
+	// lingerWait is how long the end of a reply waits for the last bytes of
+	// its request before the connection is given up.
+	lingerWait = 50 * time.Millisecond
+)
+
+// exchange is one call on one connection. It is the body of its reply, too.
+// Apart from the sender and the watch on the context, one goroutine uses it.
+type exchange struct {
+	app     *App
+	conn    *conn
+	call    *stream.Call
+	unwatch func() bool           // stops watching the context; false: it has ended
+	broken  atomic.Pointer[error] // why we closed the connection
+
+	// The request, when a sender streams it.
+	sent      chan struct{} // closed when the sender has ended; nil: there is none
+	sendErr   error         // why it did not send all; read after sent
+	finishing atomic.Bool   // the last bytes are being written
+	proceed   chan bool     // whether to send the body, when the app is asked first
+
+	// The reply.
+	head     *head
+	reply    stream.Reply
+	answered bool  // something came back
+	remain   int64 // bytes left of the body or of the current chunk
+	chunk    chunkState
+	trailer  http.Header
+	done     bool  // the body's end was seen
+	err      error // what broke it
+	closed   bool
+}
+
+// exchange sends the call over an HTTP/1 connection.
+func (a *App) exchange(ctx context.Context, c *stream.Call) (*stream.Reply, error) {
+	buf := a.small.get()
+	defer a.small.put(buf)
+	b, err := a.appendHead((*buf)[:0], c)
+	*buf = b
+	if err != nil {
+		return nil, fmt.Errorf("calling %s: %w", a.o.Addr, err)
+	}
+	attached := 0
+	cn := a.pool.take()
+	for retry := false; ; retry = true {
+		fresh := cn == nil
+		if fresh {
+			if cn, err = a.pool.dial(ctx); err != nil {
+				return nil, err
+			}
+		}
+		x := &exchange{app: a, conn: cn, call: c}
+		if ctx.Done() != nil {
+			x.unwatch = context.AfterFunc(ctx, func() { x.abort(context.Cause(ctx)) })
+		}
+		if !retry {
+			b, attached, err = attach(b, c)
+			*buf = b
+		}
+		if err == nil {
+			err = x.write(b, attached)
+		}
+		if err == nil {
+			err = x.readHead()
+		}
+		if err == nil {
+			return &x.reply, nil
+		}
+		err = x.fail(err)
+		if fresh || !x.again(err) {
+			return nil, fmt.Errorf("calling %s: %w", a.o.Addr, err)
+		}
+		cn = nil
+	}
+}
+
+// abort closes the connection so that the app notices; the first reason stays.
+func (x *exchange) abort(why error) {
+	x.broken.CompareAndSwap(nil, &why)
+	x.conn.Close()
+}
+
+// fail ends an exchange that has no reply and gives the reason.
+func (x *exchange) fail(err error) error {
+	if x.unwatch != nil {
+		x.unwatch()
+	}
+	x.abort(err)
+	if x.proceed != nil {
+		x.decide(false)
+	}
+	return *x.broken.Load()
+}
+
+// again says whether a call that failed on a connection that had been idle may
+// be sent on a new one: the app must not have answered, all of the request must
+// be at hand, and the app must not have worked on it, or not mind.
+func (x *exchange) again(err error) bool {
+	if x.answered || x.sent != nil {
+		return false
+	}
+	switch x.call.Verb {
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodPut, http.MethodDelete:
+		return errors.Is(err, errNoReply) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+	}
+	// A reset before any answer comes from a socket on which nobody read.
+	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+}
+
+// attach appends to the head the n bytes that are there already of a body whose
+// length is known.
+func attach(b []byte, c *stream.Call) (_ []byte, n int, err error) {
+	if c.Body == nil || c.Length <= 0 || expects(c) {
+		return b, 0, nil
+	}
+	n = int(min(int64(stream.Ready(c.Body)), c.Length, inlineMax))
+	if n <= 0 {
+		return b, 0, nil
+	}
+	head := len(b)
+	b = slices.Grow(b, n)[:head+n]
+	if _, err := io.ReadFull(c.Body, b[head:]); err != nil {
+		return b[:head], 0, fmt.Errorf("reading the request's body: %w", unexpected(err))
+	}
+	return b, n, nil
+}
+
+// expects says whether the caller waits for leave to send the body.
+func expects(c *stream.Call) bool {
+	v := c.Header["Expect"]
+	return len(v) > 0 && strings.EqualFold(v[0], "100-continue")
+}
+
+// write sends the head with the first bytes of the body that are attached to it
+// and leaves the rest of the body to a sender.
+func (x *exchange) write(b []byte, attached int) error {
+	c := x.call
+	if attached > 0 {
+		c.Flow.Blocked(flow.Request, flow.CalleeOut)
+	}
+	if _, err := x.conn.Write(b); err != nil {
+		return fmt.Errorf("sending the request: %w", err)
+	}
+	c.Flow.Mark(flow.Request, flow.CalleeOut, attached)
+	if c.Body == nil || c.Length >= 0 && int64(attached) == c.Length {
+		return nil
+	}
+	x.sent = make(chan struct{})
+	if expects(c) {
+		x.proceed = make(chan bool, 1)
+	}
+	go x.send(c.Length - int64(attached)) // Close waits for it
+	return nil
+}
+
+// decide tells a sender that waits whether the app wants the body.
+func (x *exchange) decide(wanted bool) {
+	select {
+	case x.proceed <- wanted:
+	default:
+	}
+}
+
+// errNoReply says that the app closed the connection instead of answering.
+var errNoReply = errors.New("the app closed the connection without a reply")
+
+// readHead waits for the head of the reply.
+func (x *exchange) readHead() error {
+	for {
+		b, err := x.nextHead()
+		if err != nil {
+			return err
+		}
+		h, err := parseHead(b, x.call.Verb)
+		if err != nil {
+			return fmt.Errorf("reading the head of the reply: %w", err)
+		}
+		x.conn.r += len(b)
+		switch {
+		case h.status == http.StatusContinue && x.proceed != nil:
+			x.decide(true)
+		case h.status == http.StatusSwitchingProtocols:
+			return errors.New("the app switched protocols, which nobody asked for")
+		case h.status >= 200:
+			if x.proceed != nil {
+				x.decide(false)
+			}
+			x.begin(h)
+			return nil
+		}
+	}
+}
+
+// nextHead gives the bytes of a head; they are left in the buffer.
+func (x *exchange) nextHead() ([]byte, error) {
+	c := x.conn
+	for seen := 0; ; {
+		b := c.buf[c.r:c.w]
+		if n := headEnd(b, seen); n > 0 {
+			return b[:n], nil
+		}
+		if len(b) > maxHead {
+			return nil, fmt.Errorf("the head of the reply is larger than %d bytes (the limit)", maxHead)
+		}
+		seen = max(0, len(b)-2)
+		err := c.fill()
+		switch {
+		case err == nil:
+			x.answered = true
+		case errors.Is(err, io.EOF) && len(b) == 0:
+			return nil, errNoReply
+		default:
+			return nil, fmt.Errorf("reading the head of the reply: %w", unexpected(err))
+		}
+	}
+}
+
+// begin makes the reply from its head.
+func (x *exchange) begin(h *head) {
+	x.head = h
+	x.done = h.framing == noBody || h.framing == fixed && h.length == 0
+	if h.framing == fixed {
+		x.remain = h.length
+	}
+	x.reply = stream.Reply{Status: h.status, Header: h.header, Body: x, Length: h.length}
+	if h.framing == chunked {
+		x.reply.Trailer = x.trailers
+	}
+	x.call.Flow.Replied(h.status)
+}
+
+func (x *exchange) trailers() http.Header { return x.trailer }
+
+// Close ends the call. The connection is kept when both bodies are through,
+// otherwise closed, which is how the app learns of it. It waits for the sender.
+func (x *exchange) Close() error {
+	if x.closed {
+		return nil
+	}
+	x.closed = true
+	watched := x.unwatch == nil || x.unwatch()
+	keep := watched && x.done && x.err == nil && x.head.reuse && x.conn.r == x.conn.w
+	if x.sent != nil {
+		keep = x.join(keep) && x.sendErr == nil
+	}
+	if keep && x.broken.Load() == nil && x.app.gate.Load().mode == open {
+		x.app.keep(x.conn)
+	} else {
+		x.conn.Close()
+	}
+	x.app.leave()
+	return nil
+}
+
+// join waits for the sender, which has had its time unless it is at its last
+// bytes, and says whether it came to its end by itself.
+func (x *exchange) join(keep bool) bool {
+	if keep && x.finishing.Load() {
+		t := time.NewTimer(lingerWait)
+		defer t.Stop()
+		select {
+		case <-x.sent:
+			return true
+		case <-t.C:
+		}
+	}
+	select {
+	case <-x.sent:
+		return keep
+	default:
+	}
+	x.conn.Close()
+	<-x.sent
+	return false
+}
+
+// keep puts a connection back. Whoever closed the gate meanwhile wants no idle
+// connections.
+func (a *App) keep(c *conn) {
+	a.pool.put(c)
+	if a.gate.Load().mode != open {
+		a.pool.closeIdle()
+	}
+}
+
+func unexpected(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}

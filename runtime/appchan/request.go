@@ -1,0 +1,122 @@
+package appchan
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"mesh/runtime/stream"
+)
+
+// appendHead appends the head of the request for c: what the app is to see and
+// nothing that could be taken for the end of it. Headers and names may come
+// from gRPC metadata, which nobody has checked for line breaks.
+func (a *App) appendHead(b []byte, c *stream.Call) ([]byte, error) {
+	if !isToken(c.Verb) {
+		return nil, fmt.Errorf("%q is not an HTTP method", shorten(c.Verb))
+	}
+	b = append(b, c.Verb...)
+	b = append(b, ' ')
+	b = appendPath(b, c.Path)
+	if c.Query != "" {
+		if err := checkQuery(c.Query); err != nil {
+			return nil, err
+		}
+		b = append(b, '?')
+		b = append(b, c.Query...)
+	}
+	b = append(b, " HTTP/1.1\r\nHost: "...)
+	b = append(b, a.o.Addr...)
+	b = append(b, "\r\n"...)
+	for key, values := range c.Header {
+		name, ok := stream.RequestToApp(key)
+		if !ok || (key == tokenHeader && a.o.Token != "") {
+			continue
+		}
+		if !isToken(name) {
+			return nil, fmt.Errorf("%q is not the name of a header", shorten(name))
+		}
+		for _, v := range values {
+			if hasBreak(v) {
+				return nil, fmt.Errorf("header %s holds a line break or a zero byte", name)
+			}
+			b = appendField(b, name, v)
+		}
+	}
+	if a.o.Token != "" {
+		b = appendField(b, tokenHeader, a.o.Token)
+	}
+	switch {
+	case c.Body == nil && !expectsBody(c.Verb):
+	case c.Body == nil:
+		b = append(b, "Content-Length: 0\r\n"...)
+	case c.Length >= 0:
+		b = append(b, "Content-Length: "...)
+		b = strconv.AppendInt(b, c.Length, 10)
+		b = append(b, "\r\n"...)
+	default:
+		b = append(b, "Transfer-Encoding: chunked\r\n"...)
+	}
+	return append(b, "\r\n"...), nil
+}
+
+const tokenHeader = "Dapr-Api-Token"
+
+func appendField(b []byte, name, value string) []byte {
+	b = append(b, name...)
+	b = append(b, ": "...)
+	b = append(b, value...)
+	return append(b, "\r\n"...)
+}
+
+// hasBreak says whether v cannot be the value of a header.
+func hasBreak(v string) bool { return strings.ContainsAny(v, "\r\n\x00") }
+
+// expectsBody says whether a request without a body says so.
+func expectsBody(verb string) bool {
+	return verb == http.MethodPost || verb == http.MethodPut || verb == http.MethodPatch
+}
+
+// appendPath appends the path as it stands in a request line. What is allowed
+// there stays as it is; the rest is percent-encoded.
+func appendPath(b []byte, path string) []byte {
+	const hex = "0123456789ABCDEF"
+	b = append(b, '/')
+	for i := range len(path) {
+		if c := path[i]; pathByte(c) {
+			b = append(b, c)
+		} else {
+			b = append(b, '%', hex[c>>4], hex[c&15])
+		}
+	}
+	return b
+}
+
+func pathByte(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' ||
+		strings.IndexByte("/-._~!$&'()*+,;=:@[]", c) >= 0
+}
+
+func checkQuery(q string) error {
+	for i := range len(q) {
+		if c := q[i]; c <= ' ' || c == 0x7f || c == '#' {
+			return fmt.Errorf("the query holds %q, which must be percent-encoded", c)
+		}
+	}
+	return nil
+}
+
+// target gives the URL for the same request by way of net/http.
+func (a *App) target(c *stream.Call) (*url.URL, error) {
+	if err := checkQuery(c.Query); err != nil {
+		return nil, err
+	}
+	u := &url.URL{Scheme: "http", Host: a.o.Addr, Path: "/" + c.Path, RawQuery: c.Query}
+	u.RawPath = string(appendPath(nil, c.Path))
+	if a.o.Protocol == "https" {
+		u.Scheme = "https"
+	}
+	return u, nil
+}
