@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-func watched(t testing.TB) *Recorder {
-	t.Helper()
+func watched(tb testing.TB) *Recorder {
+	tb.Helper()
 	r := NewRecorder()
-	t.Cleanup(r.Watch())
+	tb.Cleanup(r.Watch())
 	return r
 }
 

@@ -150,7 +150,7 @@ func (r *Recorder) Recent(buf []*Flow, n int) []*Flow {
 		return buf
 	}
 	next := r.next.Load()
-	for i := uint64(0); i < min(uint64(max(n, 0)), next, keepRecent); i++ {
+	for i := range min(uint64(max(n, 0)), next, keepRecent) {
 		if f := r.recent[(next-1-i)%keepRecent].Load(); f != nil {
 			buf = append(buf, f)
 		}

@@ -1,0 +1,156 @@
+package policy
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"mesh/runtime/stream"
+)
+
+// Fault disturbs calls on purpose, to see how an app takes it.
+type Fault struct {
+	Name      string        `json:"name"`
+	Target    string        `json:"target"`              // app id; "": every app
+	Delay     time.Duration `json:"delay,omitempty"`     // before the call goes on
+	Rate      float64       `json:"rate,omitempty"`      // share of the calls that are hit; 0 means all
+	Abort     int           `json:"abort,omitempty"`     // HTTP status to answer with, instead of calling
+	Bandwidth int64         `json:"bandwidth,omitempty"` // bytes per second of the reply
+	CutAfter  int64         `json:"cut_after,omitempty"` // bytes of the reply after which it breaks off
+	Off       bool          `json:"off,omitempty"`
+}
+
+// Faults is the set of faults of a mesh, shared by its sidecars. It can be
+// changed while calls run; a call sees the set as it was when it began.
+type Faults struct{ set atomic.Pointer[[]Fault] }
+
+// Set replaces the faults.
+func (f *Faults) Set(faults []Fault) {
+	if len(faults) == 0 {
+		f.set.Store(nil)
+		return
+	}
+	f.set.Store(&faults)
+}
+
+// All gives the faults; the slice is not to be changed.
+func (f *Faults) All() []Fault {
+	if s := f.set.Load(); s != nil {
+		return *s
+	}
+	return nil
+}
+
+// Switch turns the fault of that name on or off and says whether there is one.
+func (f *Faults) Switch(name string, on bool) bool {
+	for {
+		old := f.set.Load()
+		if old == nil {
+			return false
+		}
+		fresh := append([]Fault(nil), *old...)
+		found := false
+		for i := range fresh {
+			if fresh[i].Name == name {
+				fresh[i].Off, found = !on, true
+			}
+		}
+		if !found || f.set.CompareAndSwap(old, &fresh) {
+			return found
+		}
+	}
+}
+
+// ErrCut is how a reply breaks off that a fault has cut.
+var ErrCut = errors.New("cut off by a fault of mesh.toml")
+
+// Wrap puts the faults before next. Without any it costs one load per call.
+func (f *Faults) Wrap(next stream.Handler) stream.Handler {
+	return stream.HandlerFunc(func(ctx context.Context, c *stream.Call) (*stream.Reply, error) {
+		set := f.set.Load()
+		if set == nil {
+			return next.Handle(ctx, c)
+		}
+		h := next
+		for _, one := range *set {
+			if one.hits(c.AppID, rand.Float64()) { //nolint:gosec // disturbing calls, not guarding secrets
+				h = one.wrap(h)
+			}
+		}
+		return h.Handle(ctx, c)
+	})
+}
+
+// hits says whether the fault concerns a call; draw is a random number in [0,1).
+func (f Fault) hits(app string, draw float64) bool {
+	return !f.Off && (f.Target == "" || f.Target == app) && (f.Rate <= 0 || draw < f.Rate)
+}
+
+func (f Fault) wrap(next stream.Handler) stream.Handler {
+	return stream.HandlerFunc(func(ctx context.Context, c *stream.Call) (*stream.Reply, error) {
+		if !pause(ctx, f.Delay) {
+			return nil, context.Cause(ctx)
+		}
+		if f.Abort > 0 {
+			return f.refusal(), nil
+		}
+		r, err := next.Handle(ctx, c)
+		if err != nil || (f.Bandwidth <= 0 && f.CutAfter <= 0) {
+			return r, err
+		}
+		reply := *r
+		reply.Body = &faultyBody{ReadCloser: r.Body, ctx: ctx.Done(), fault: f, left: f.CutAfter}
+		return &reply, nil
+	})
+}
+
+func (f Fault) refusal() *stream.Reply {
+	body := fmt.Sprintf(`{"errorCode":"ERR_FAULT","message":"answered by the fault %s of mesh.toml"}`, f.Name)
+	return &stream.Reply{
+		Status: f.Abort, Length: int64(len(body)), Body: io.NopCloser(bytes.NewReader([]byte(body))),
+		Header: http.Header{"Content-Type": {"application/json"}, "Content-Length": {strconv.Itoa(len(body))}},
+	}
+}
+
+// faultyBody is a reply's body at a limited rate, or up to a limited length.
+type faultyBody struct {
+	io.ReadCloser
+	ctx   <-chan struct{}
+	fault Fault
+	left  int64
+	begun time.Time
+	sent  int64
+}
+
+func (b *faultyBody) Read(p []byte) (int, error) {
+	if b.fault.CutAfter > 0 {
+		if b.left <= 0 {
+			return 0, ErrCut
+		}
+		p = p[:min(int64(len(p)), b.left)]
+	}
+	if b.fault.Bandwidth > 0 { // about twenty pieces a second
+		p = p[:min(int64(len(p)), max(1, b.fault.Bandwidth/20))]
+		if b.begun.IsZero() {
+			b.begun = time.Now()
+		}
+		due := b.begun.Add(time.Duration(float64(b.sent) / float64(b.fault.Bandwidth) * float64(time.Second)))
+		t := time.NewTimer(time.Until(due))
+		select {
+		case <-t.C:
+		case <-b.ctx:
+			t.Stop()
+		}
+	}
+	n, err := b.ReadCloser.Read(p)
+	b.sent += int64(n)
+	b.left -= int64(n)
+	return n, err
+}
