@@ -91,6 +91,39 @@ func TestPaintKeepsTheText(t *testing.T) {
 	}
 }
 
+func TestWrap(t *testing.T) {
+	b := grid.Buffer{Plain: true}
+	b.Resize(5, 4)
+	if n := b.All().Wrap(-1, "gone!ab日本語\x1b[1mx", grid.Style{}); n != 3 {
+		t.Errorf("needs %d lines, want 3", n)
+	}
+	if got, want := b.String(), "ab日\n本語\x1b[0;1mx\x1b[m\n\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	for text, want := range map[string]int{"": 1, "12345": 1, "123456": 2, "日本語": 2, "\x1b[1m12345\x1b[m": 1, "\t\t": 2} {
+		if got := grid.Lines(text, 5); got != want {
+			t.Errorf("%q needs %d lines of 5, want %d", text, got, want)
+		}
+	}
+}
+
+func TestFind(t *testing.T) {
+	for _, c := range []struct{ text, in, want string }{
+		{"err", "an ERRor", "an \x1b[7mERR\x1b[27mor"},
+		{"error", "an er\x1b[31mror", "an \x1b[7mer\x1b[31mror\x1b[27m"},
+		{"31", "an er\x1b[31mror", ""},
+		{"ö", "schön", "sch\x1b[7mö\x1b[27mn"},
+		{"x", "", ""},
+	} {
+		if got := grid.Find(c.in, c.text); got != (c.want != "") {
+			t.Errorf("%q in %q: %v", c.text, c.in, got)
+		}
+		if got := grid.Highlight(c.in, c.text); c.want != "" && got != c.want {
+			t.Errorf("%q in %q: %q, want %q", c.text, c.in, got, c.want)
+		}
+	}
+}
+
 // FuzzDraw draws any bytes into any area: no line is ever wider than the
 // buffer, and no byte of a control sequence other than colours comes through.
 func FuzzDraw(f *testing.F) {
@@ -102,6 +135,7 @@ func FuzzDraw(f *testing.F) {
 		b.Resize(int(w%80), 3)
 		b.All().Text(int(x), 0, s, grid.Style{})
 		b.All().ANSI(int(x), 1, s, grid.Style{}, int(uint8(x)))
+		b.All().Rows(1, 1).Wrap(-int(uint8(x)%3), grid.Highlight(s, "m"), grid.Style{})
 		b.All().Cut(int(x), 2, int(w)/2, s, grid.Style{Attr: grid.Underline})
 		out := b.String()
 		lines := strings.Split(out, "\n")

@@ -47,6 +47,47 @@ func (a Area) Right(x, y int, s string, st Style) {
 	a.Text(x-Width(s), y, s, st)
 }
 
+// Wrap draws a string as ANSI does over as many lines of the area as it needs,
+// from line y on, which may lie above it. It gives the number of lines, which
+// is at least one.
+func (a Area) Wrap(y int, s string, base Style) (lines int) {
+	st, col := base, 0
+	for len(s) > 0 {
+		if s[0] == 0x1b {
+			n, sgr := escape(s)
+			if sgr {
+				st = base.With(st.SGR(s[2 : n-1]))
+			}
+			s = s[n:]
+			continue
+		}
+		g, n := next(s, col)
+		s = s[n:]
+		if col > 0 && col+g.width > a.w {
+			lines, col = lines+1, 0
+		}
+		if at := y + lines; g.width > 0 && at >= 0 && at < a.h && col < a.w {
+			a.put(col, at, g, st)
+		}
+		col += g.width
+	}
+	return lines + 1
+}
+
+// Lines gives the number of lines that Wrap needs for a string in w columns.
+func Lines(s string, w int) int {
+	if len(s) <= w {
+		clean := true
+		for i := 0; i < len(s) && clean; i++ {
+			clean = s[i] >= 0x20
+		}
+		if clean {
+			return 1
+		}
+	}
+	return Area{w: w}.Wrap(0, s, Style{})
+}
+
 func (a Area) draw(x, y int, s string, base Style, colors bool, skip int) int {
 	st, col := base, 0
 	visible := y >= 0 && y < a.h

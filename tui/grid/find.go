@@ -1,0 +1,71 @@
+package grid
+
+import "unicode/utf8"
+
+// Find looks for a text in what is seen of s, without regard to the case of
+// ASCII letters.
+func Find(s, text string) bool {
+	for len(s) > 0 && text != "" {
+		if s[0] == 0x1b {
+			n, _ := escape(s)
+			s = s[n:]
+			continue
+		}
+		if _, ok := matchAt(s, text); ok {
+			return true
+		}
+		_, n := utf8.DecodeRuneInString(s)
+		s = s[n:]
+	}
+	return false
+}
+
+// Highlight gives s with every place where Find finds the text in reverse.
+func Highlight(s, text string) string {
+	if !Find(s, text) {
+		return s
+	}
+	var out []byte
+	for len(s) > 0 {
+		n := 0
+		if s[0] == 0x1b {
+			n, _ = escape(s)
+		} else if m, ok := matchAt(s, text); ok {
+			out = append(append(append(out, "\x1b[7m"...), s[:m]...), "\x1b[27m"...)
+			s = s[m:]
+			continue
+		} else {
+			_, n = utf8.DecodeRuneInString(s)
+		}
+		out = append(out, s[:n]...)
+		s = s[n:]
+	}
+	return string(out)
+}
+
+// matchAt says whether s begins with the text, escape sequences between its
+// letters left aside, and how many bytes of s that takes.
+func matchAt(s, text string) (n int, ok bool) {
+	for i := 0; i < len(text); {
+		if n == len(s) {
+			return 0, false
+		}
+		if s[n] == 0x1b {
+			skip, _ := escape(s[n:])
+			n += skip
+			continue
+		}
+		if lower(s[n]) != lower(text[i]) {
+			return 0, false
+		}
+		n, i = n+1, i+1
+	}
+	return n, true
+}
+
+func lower(c byte) byte {
+	if c >= 'A' && c <= 'Z' {
+		return c + 'a' - 'A'
+	}
+	return c
+}
