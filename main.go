@@ -3,4 +3,54 @@
 // terminal screen that shows their invocations chunk by chunk while they stream.
 package main
 
-func main() {}
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"mesh/cli"
+)
+
+// lastWords is how long a mesh that is told to end a second time has for
+// killing its apps and giving the terminal back.
+const lastWords = 2 * time.Second
+
+func main() {
+	env, err := cli.OS()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "mesh:", err)
+		os.Exit(1)
+	}
+	ctx, kill := signals()
+	env.Kill = kill
+	os.Exit(cli.Main(ctx, os.Args[1:], env))
+}
+
+// signals gives a context that the first signal to end cancels, with the signal
+// as the cause, and a channel that the second one closes. Soon after the second
+// one, and at once with the third, the process ends whatever it does.
+func signals() (context.Context, <-chan struct{}) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	kill := make(chan struct{})
+	ending := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) { // nohup means it
+		ending = append(ending, syscall.SIGHUP)
+	}
+	came := make(chan os.Signal, 4)
+	signal.Notify(came, ending...)
+	go func() { // lasts as long as the process
+		first := (<-came).(syscall.Signal)
+		cancel(cli.Signal{Signal: first})
+		second := (<-came).(syscall.Signal)
+		close(kill)
+		select {
+		case <-came:
+		case <-time.After(lastWords):
+		}
+		os.Exit(128 + int(second))
+	}()
+	return ctx, kill
+}

@@ -1,0 +1,73 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"mesh/supervisor/config"
+)
+
+func newCheck(env Env) *cobra.Command {
+	asJSON := false
+	cmd := &cobra.Command{
+		Use:   "check",
+		Short: "Look for mistakes in mesh.toml",
+		Long: `check reads mesh.toml and the files it names as ` + "`mesh up`" + ` would, and prints every
+mistake with its place. It starts nothing. It exits with 1 when there is one.`,
+		Example: `  mesh check
+  mesh check --file staging.toml
+  mesh check --json | jq -r '.errors[] | "\(.file):\(.line): \(.message)"'`,
+		Args: none,
+		RunE: func(*cobra.Command, []string) error { return check(env, asJSON) },
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+// mistake is an error of a file as check prints it for machines.
+type mistake struct {
+	File    string `json:"file"`
+	Line    int    `json:"line,omitempty"`
+	Column  int    `json:"column,omitempty"`
+	Key     string `json:"key,omitempty"`
+	Message string `json:"message"`
+	Hint    string `json:"hint,omitempty"`
+}
+
+func check(env Env, asJSON bool) error {
+	m, err := env.load()
+	mistakes, isMistakes := errors.AsType[config.Errors](err)
+	if err != nil && !isMistakes {
+		return err
+	}
+	if asJSON {
+		list := []mistake{}
+		for _, e := range mistakes {
+			list = append(list, mistake{e.Place.File, e.Place.Line, e.Place.Column, e.Key, e.Msg, e.Hint})
+		}
+		if err := writeJSON(env.Stdout, map[string][]mistake{"errors": list}); err != nil {
+			return err
+		}
+		if isMistakes {
+			return &exitError{code: exitFailed}
+		}
+		return nil
+	}
+	if isMistakes {
+		return mistakes
+	}
+	instances := 0
+	for i := range m.Apps {
+		instances += m.Apps[i].Instances
+	}
+	name := m.File
+	if rel, err := filepath.Rel(env.Dir, m.File); err == nil {
+		name = rel
+	}
+	_, err = fmt.Fprintf(env.Stdout, "%s is good: %s, %s, %s\n", name,
+		plural(len(m.Apps), "app"), plural(instances, "instance"), plural(len(m.Components), "component"))
+	return printed(err)
+}
