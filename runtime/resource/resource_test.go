@@ -175,7 +175,7 @@ spec:
 // TestMistakes: each mistake has its place, and does not hide the others.
 func TestMistakes(t *testing.T) {
 	tests := []struct{ name, text, want string }{
-		{"kind", "kind: Componet\nmetadata: { name: a }\nspec: { type: x }\n", `f.yaml:1:7: unknown kind "Componet"`},
+		{"kind", "kind: Store\nmetadata: { name: a }\nspec: { type: x }\n", `f.yaml:1:7: unknown kind "Store"`},
 		{"name", "kind: Component\nspec: { type: x }\n", "f.yaml:1:1: this Component has no name"},
 		{"type", "kind: Component\nmetadata: { name: a }\nspec: {version: v1}\n", "f.yaml:3:7: component a has no type"},
 		{"misspelt", "kind: Component\nmetadata: { name: a }\nspec:\n  type: x\n  metdata: []\n", "f.yaml:5:3: unknown key \"metdata\"\n    metdata: []\n    ^\n  did you mean metadata?"},
@@ -197,8 +197,7 @@ func TestMistakes(t *testing.T) {
 			if n := len(all.Components); n == 0 || all.Components[n-1].Name != "good" {
 				t.Errorf("the good document after it was lost: %v", all.Components)
 			}
-			var one *Error
-			if !errors.As(err, &one) {
+			if _, ok := errors.AsType[*Error](err); !ok {
 				t.Error("no *Error inside")
 			}
 		})
