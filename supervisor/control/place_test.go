@@ -12,15 +12,16 @@ import (
 
 	"mesh/runtime/flow"
 	"mesh/supervisor/control"
+	"mesh/supervisor/control/controltest"
 )
 
 func options(dir string) control.Options {
-	return control.Options{Dir: dir, Mesh: newFakeMesh(), Flows: flow.NewRecorder(), Logs: newFakeLogs(10), Log: slog.New(slog.DiscardHandler)}
+	return control.Options{Dir: dir, Mesh: controltest.NewMesh(shop()), Flows: flow.NewRecorder(), Logs: controltest.NewLogs(), Log: slog.New(slog.DiscardHandler)}
 }
 
 func TestSocketIsForItsOwnerOnly(t *testing.T) {
 	r := serve(t)
-	for _, path := range []string{r.server.Path(), project(r.dir), project(r.dir, "mesh.pid")} {
+	for _, path := range []string{r.Server.Path(), project(r.Dir), project(r.Dir, "mesh.pid")} {
 		info, err := os.Stat(path)
 		if err != nil {
 			t.Fatal(err)
@@ -29,14 +30,14 @@ func TestSocketIsForItsOwnerOnly(t *testing.T) {
 			t.Errorf("%s has mode %v: others may use it", path, info.Mode())
 		}
 	}
-	if ignore, err := os.ReadFile(project(r.dir, ".gitignore")); err != nil || string(ignore) != "*\n" {
+	if ignore, err := os.ReadFile(project(r.Dir, ".gitignore")); err != nil || string(ignore) != "*\n" {
 		t.Errorf("git would see the mesh's own files: %q, %v", ignore, err)
 	}
 }
 
 func TestSecondMeshIsRefused(t *testing.T) {
 	r := serve(t)
-	_, err := control.New(options(r.dir))
+	_, err := control.New(options(r.Dir))
 	running, ok := errors.AsType[*control.RunningError](err)
 	if !ok || !errors.Is(err, control.ErrRunning) {
 		t.Fatalf("New gave %v, want a RunningError", err)
@@ -44,18 +45,18 @@ func TestSecondMeshIsRefused(t *testing.T) {
 	if running.PID != os.Getpid() {
 		t.Errorf("the error names pid %d, want %d", running.PID, os.Getpid())
 	}
-	if pid, is := control.Occupied(r.dir); !is || pid != os.Getpid() {
+	if pid, is := control.Occupied(r.Dir); !is || pid != os.Getpid() {
 		t.Errorf("Occupied gave %d, %v", pid, is)
 	}
-	r.stop()
-	if _, is := control.Occupied(r.dir); is {
+	r.Stop()
+	if _, is := control.Occupied(r.Dir); is {
 		t.Error("the folder is still taken after the mesh has ended")
 	}
-	if _, err := os.Lstat(r.server.Path()); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Lstat(r.Server.Path()); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the socket is still there: %v", err)
 	}
-	again := serveIn(t, r.dir)
-	again.stop()
+	again := serveIn(t, r.Dir)
+	again.Stop()
 }
 
 func TestStaleSocketIsReplaced(t *testing.T) {
@@ -110,14 +111,14 @@ func TestDeepFolder(t *testing.T) {
 	if m, err := r.client.Fetch(t.Context()); err != nil || m.Name != "shop" {
 		t.Errorf("Fetch gave %v, %v", m, err)
 	}
-	if strings.HasPrefix(r.server.Path(), dir) {
-		t.Errorf("the socket %s lies in a path that is too long", r.server.Path())
+	if strings.HasPrefix(r.Server.Path(), dir) {
+		t.Errorf("the socket %s lies in a path that is too long", r.Server.Path())
 	}
-	if len(r.server.Path()) > 103 {
-		t.Errorf("the path %s does not fit into sun_path", r.server.Path())
+	if len(r.Server.Path()) > 103 {
+		t.Errorf("the path %s does not fit into sun_path", r.Server.Path())
 	}
-	r.stop()
-	if _, err := os.Lstat(r.server.Path()); !errors.Is(err, fs.ErrNotExist) {
+	r.Stop()
+	if _, err := os.Lstat(r.Server.Path()); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the socket is still there: %v", err)
 	}
 }

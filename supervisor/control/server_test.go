@@ -33,17 +33,17 @@ func TestState(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(r.mesh.State(), got); diff != "" {
+	if diff := cmp.Diff(r.Mesh.State(), got); diff != "" {
 		t.Errorf("the client sees another mesh:\n%s", diff)
 	}
 	if again := r.client.State(); again != got {
 		t.Error("an unchanged state was sent again")
 	}
-	r.mesh.change(func(m *state.Mesh) { m.Name = "market" })
+	r.Mesh.Change(func(m *state.Mesh) { m.Name = "market" })
 	if m := r.client.State(); m.Name != "market" {
 		t.Errorf("State is %q after a change", m.Name)
 	}
-	r.stop()
+	r.Stop()
 	m := r.client.State()
 	if m.Name != "market" || len(m.Notices) != 1 || !strings.Contains(m.Notices[0].Text, "does not answer") {
 		t.Errorf("State of a mesh that has gone: %+v", m)
@@ -63,9 +63,9 @@ func TestWatch(t *testing.T) {
 		names = append(names, m.Name)
 		switch m.Name {
 		case "shop":
-			r.mesh.change(func(m *state.Mesh) { m.Name = "market" })
+			r.Mesh.Change(func(m *state.Mesh) { m.Name = "market" })
 		case "market":
-			go r.stop()
+			go r.Stop()
 		}
 	}
 	if diff := cmp.Diff([]string{"shop", "market"}, names); diff != "" {
@@ -91,21 +91,21 @@ func TestWatchEndsWithItsContext(t *testing.T) {
 func TestCommand(t *testing.T) {
 	r := serve(t)
 	finish := make(chan struct{})
-	r.mesh.do = func(ctx context.Context, _ state.Command) error {
+	r.Mesh.OnDo(func(ctx context.Context, _ state.Command) error {
 		select {
 		case <-finish:
 			return nil
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-	}
+	})
 	want := state.Command{Op: state.Scale, App: "orders", Count: 3}
 	if err := r.client.Post(t.Context(), want); err != nil {
 		t.Fatal(err)
 	}
 	done := make(chan error, 1)
 	go func() { done <- r.client.Do(t.Context(), want) }()
-	soon(t, "both commands arrive", func() bool { return len(r.mesh.commands()) == 2 })
+	soon(t, "both commands arrive", func() bool { return len(r.Mesh.Commands()) == 2 })
 	select {
 	case err := <-done:
 		t.Fatalf("Do returned (%v) before the command was done", err)
@@ -115,7 +115,7 @@ func TestCommand(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
-	if diff := cmp.Diff([]state.Command{want, want}, r.mesh.commands()); diff != "" {
+	if diff := cmp.Diff([]state.Command{want, want}, r.Mesh.Commands()); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -128,7 +128,7 @@ func (advised) Advice() string { return "see `mesh logs orders`" }
 
 func TestCommandErrors(t *testing.T) {
 	r := serve(t)
-	r.mesh.do = func(context.Context, state.Command) error { return fmt.Errorf("restarting: %w", advised{}) }
+	r.Mesh.OnDo(func(context.Context, state.Command) error { return fmt.Errorf("restarting: %w", advised{}) })
 	for _, c := range []struct {
 		cmd  state.Command
 		want control.Error
@@ -172,7 +172,7 @@ func raw(t *testing.T, r *running, verb, path, body string) (status int, answer 
 	t.Helper()
 	h := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		var d net.Dialer
-		return d.DialContext(ctx, "unix", r.server.Path())
+		return d.DialContext(ctx, "unix", r.Server.Path())
 	}}}
 	req, err := http.NewRequestWithContext(t.Context(), verb, "http://mesh"+path, strings.NewReader(body))
 	if err != nil {
@@ -216,9 +216,9 @@ func TestBadRequests(t *testing.T) {
 
 func TestLogs(t *testing.T) {
 	r := serve(t)
-	r.logs.print("orders", "one")
-	r.logs.print("inventory", "two")
-	r.logs.print("orders", "three \xff\x00 bytes")
+	r.print("orders", "one")
+	r.print("inventory", "two")
+	r.print("orders", "three \xff\x00 bytes")
 	var texts []string
 	for _, l := range r.client.Lines("orders", 0, 10) {
 		texts = append(texts, l.Text)
@@ -240,10 +240,10 @@ func TestLogs(t *testing.T) {
 		seen = append(seen, l.Text)
 		switch len(seen) {
 		case 1:
-			r.logs.print("inventory", "not asked for")
-			r.logs.print("orders", "four")
+			r.print("inventory", "not asked for")
+			r.print("orders", "four")
 		case 2:
-			go r.stop()
+			go r.Stop()
 		}
 	}
 	if diff := cmp.Diff([]string{"three \xff\x00 bytes", "four"}, seen); diff != "" {
@@ -257,7 +257,7 @@ func TestSlowReaderOfLogsIsToldWhatItMissed(t *testing.T) {
 	const printed = 4000
 	text := strings.Repeat("x", 4096)
 	for range printed { // far more than the socket's buffers hold; nobody waits for the reader
-		r.logs.print("orders", text)
+		r.print("orders", text)
 	}
 	var got, lost uint64
 	d := json.NewDecoder(bufio.NewReader(answer))
@@ -282,7 +282,7 @@ func TestFlows(t *testing.T) {
 		t.Errorf("flows before any: %v", v)
 	}
 	// Having been asked, the mesh records.
-	f := r.flows.Begin(flow.Head{Caller: "web", Callee: "orders", Verb: "POST", Path: "/buy"})
+	f := r.Flows.Begin(flow.Head{Caller: "web", Callee: "orders", Verb: "POST", Path: "/buy"})
 	if f == nil {
 		t.Fatal("nothing is recorded while a client asks for flows")
 	}
@@ -310,7 +310,7 @@ func TestGone(t *testing.T) {
 	if err := r.client.Gone(ctx); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("Gone gave %v while the mesh runs", err)
 	}
-	go r.stop()
+	go r.Stop()
 	if err := r.client.Gone(t.Context()); err != nil {
 		t.Error(err)
 	}

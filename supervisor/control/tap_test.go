@@ -43,9 +43,9 @@ func call(f *flow.Flow, failure error) {
 
 func TestTapTellsAnInvocationInOrder(t *testing.T) {
 	r := serve(t)
-	defer r.flows.Watch()()
-	call(r.flows.Begin(flow.Head{Callee: "before"}), nil) // over before the tap is opened
-	f := r.flows.Begin(flow.Head{Caller: "web", Callee: "orders", Verb: "POST", Path: "/buy"})
+	defer r.Flows.Watch()()
+	call(r.Flows.Begin(flow.Head{Callee: "before"}), nil) // over before the tap is opened
+	f := r.Flows.Begin(flow.Head{Caller: "web", Callee: "orders", Verb: "POST", Path: "/buy"})
 	var got []string
 	for e, err := range r.client.Tap(t.Context(), "") {
 		if err != nil {
@@ -59,7 +59,7 @@ func TestTapTellsAnInvocationInOrder(t *testing.T) {
 		case control.Begin:
 			call(f, errors.New("the client has gone"))
 		case control.End:
-			go r.stop()
+			go r.Stop()
 		case control.Head, control.Chunk, control.Lost:
 		}
 	}
@@ -79,9 +79,9 @@ func TestTapTellsAnInvocationInOrder(t *testing.T) {
 
 func TestTapFilter(t *testing.T) {
 	r := serve(t)
-	defer r.flows.Watch()()
-	opened := r.flows.Begin(flow.Head{Callee: "opened"}) // says when the tap stands
-	refused := r.flows.Begin(flow.Head{Caller: "web", Callee: "orders", Path: "/buy"})
+	defer r.Flows.Watch()()
+	opened := r.Flows.Begin(flow.Head{Callee: "opened"}) // says when the tap stands
+	refused := r.Flows.Begin(flow.Head{Caller: "web", Callee: "orders", Path: "/buy"})
 	refused.Mark(flow.Request, flow.CallerIn, 3)
 	var got []string
 	for e, err := range r.client.Tap(t.Context(), "to:opened or to:orders status:503") {
@@ -90,7 +90,7 @@ func TestTapFilter(t *testing.T) {
 		}
 		switch {
 		case e.Callee == "opened" && e.Event == control.Begin:
-			call(r.flows.Begin(flow.Head{Caller: "web", Callee: "orders"}), nil) // with status 200
+			call(r.Flows.Begin(flow.Head{Caller: "web", Callee: "orders"}), nil) // with status 200
 			refused.Replied(503)                                                 // and now it is chosen
 			refused.End(nil)
 		case e.Flow == refused.ID().String():
@@ -117,7 +117,7 @@ func TestTapFilter(t *testing.T) {
 
 func TestTapRecordsOnlyWhileOpen(t *testing.T) {
 	r := serve(t)
-	if r.flows.Begin(flow.Head{}) != nil {
+	if r.Flows.Begin(flow.Head{}) != nil {
 		t.Fatal("recording without a reader")
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())
@@ -131,7 +131,7 @@ func TestTapRecordsOnlyWhileOpen(t *testing.T) {
 		}
 	}()
 	recording := func() bool {
-		f := r.flows.Begin(flow.Head{})
+		f := r.Flows.Begin(flow.Head{})
 		f.End(nil)
 		return f != nil
 	}
@@ -143,22 +143,22 @@ func TestTapRecordsOnlyWhileOpen(t *testing.T) {
 
 func TestTapCountsEveryInvocation(t *testing.T) {
 	r := serve(t)
-	const callers, calls = 4, 5000 // many more than the recorder remembers
+	const callers, calls = 3, 3000 // many more than the recorder remembers
 	var all sync.WaitGroup
 	opened := make(chan struct{})
 	for range callers {
 		all.Go(func() {
 			<-opened
 			for range calls {
-				f := r.flows.Begin(flow.Head{Callee: "orders"})
+				f := r.Flows.Begin(flow.Head{Callee: "orders"})
 				f.Mark(flow.Request, flow.CallerIn, 1)
 				f.End(nil)
 			}
 		})
 	}
 	defer all.Wait()
-	defer r.flows.Watch()()
-	first := r.flows.Begin(flow.Head{Callee: "first"}) // so that the tap says when it stands
+	defer r.Flows.Watch()()
+	first := r.Flows.Begin(flow.Head{Callee: "first"}) // so that the tap says when it stands
 	open := map[string]bool{}
 	var ends, lost uint64
 	for e, err := range r.client.Tap(t.Context(), "") {
@@ -196,14 +196,14 @@ func TestTapCountsEveryInvocation(t *testing.T) {
 
 func TestTapReportsOverwrittenMarks(t *testing.T) {
 	r := serve(t)
-	defer r.flows.Watch()()
-	f := r.flows.Begin(flow.Head{Callee: "orders"})
+	defer r.Flows.Watch()()
+	f := r.Flows.Begin(flow.Head{Callee: "orders"})
 	const chunks = 20000 // more than a lane's ring holds
 	for range chunks {
 		f.Mark(flow.Reply, flow.CallerOut, 1)
 	}
 	f.End(nil)
-	g := r.flows.Begin(flow.Head{Callee: "orders"})
+	g := r.Flows.Begin(flow.Head{Callee: "orders"})
 	for range chunks {
 		g.Mark(flow.Reply, flow.CallerOut, 1)
 	}

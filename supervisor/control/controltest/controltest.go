@@ -1,0 +1,192 @@
+// Package controltest gives tests a mesh behind a real control socket: its
+// state, its output and its invocations are what the test says, its clients
+// cannot tell it from one that runs.
+package controltest
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"mesh/runtime/flow"
+	"mesh/supervisor/control"
+	"mesh/supervisor/state"
+)
+
+// Mesh is a mesh whose state the test sets.
+type Mesh struct {
+	mu   sync.Mutex
+	now  *state.Mesh
+	next chan struct{}
+	done []state.Command
+	do   func(context.Context, state.Command) error
+}
+
+// NewMesh gives a mesh in that state, with version 1.
+func NewMesh(m state.Mesh) *Mesh {
+	m.Version = 1
+	return &Mesh{now: &m, next: make(chan struct{})}
+}
+
+// State gives the present state.
+func (m *Mesh) State() *state.Mesh {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.now
+}
+
+// Wait blocks until the state's version differs from version, or ctx ends.
+func (m *Mesh) Wait(ctx context.Context, version uint64) *state.Mesh {
+	for {
+		m.mu.Lock()
+		now, next := m.now, m.next
+		m.mu.Unlock()
+		if now.Version != version {
+			return now
+		}
+		select {
+		case <-next:
+		case <-ctx.Done():
+			return now
+		}
+	}
+}
+
+// Do notes the command and does what OnDo said.
+func (m *Mesh) Do(ctx context.Context, c state.Command) error {
+	m.mu.Lock()
+	m.done = append(m.done, c)
+	do := m.do
+	m.mu.Unlock()
+	if do != nil {
+		return do(ctx, c)
+	}
+	return nil
+}
+
+// OnDo says what a command does.
+func (m *Mesh) OnDo(do func(context.Context, state.Command) error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.do = do
+}
+
+// Commands gives the commands that have come so far.
+func (m *Mesh) Commands() []state.Command {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.done)
+}
+
+// Change publishes a new state: edit gets a copy of the present one, whose
+// apps it must replace instead of editing them.
+func (m *Mesh) Change(edit func(*state.Mesh)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := *m.now
+	now.Version++
+	edit(&now)
+	m.now = &now
+	close(m.next)
+	m.next = make(chan struct{})
+}
+
+// Logs is output that the test writes. It remembers the latest 100 lines.
+type Logs struct {
+	mu    sync.Mutex
+	seq   uint64
+	lines []state.Line
+	more  chan struct{}
+}
+
+const keepLines = 100
+
+// NewLogs gives output without lines.
+func NewLogs() *Logs { return &Logs{more: make(chan struct{})} }
+
+// Print adds a line. Its number and, when it is zero, its time are set here.
+func (b *Logs) Print(l state.Line) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.seq++
+	l.Seq = b.seq
+	if l.At.IsZero() {
+		l.At = time.Now()
+	}
+	b.lines = append(b.lines, l)
+	b.lines = b.lines[max(0, len(b.lines)-keepLines):]
+	close(b.more)
+	b.more = make(chan struct{})
+}
+
+// Lines gives lines as logs.Book does.
+func (b *Logs) Lines(app string, after uint64, limit int) []state.Line {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var some []state.Line
+	for _, l := range b.lines {
+		if l.Seq > after && (app == "" || l.App == app || l.Instance == app) {
+			some = append(some, l)
+		}
+	}
+	return some[max(0, len(some)-limit):]
+}
+
+// Wait blocks until there is a line numbered above after, or ctx ends.
+func (b *Logs) Wait(ctx context.Context, after uint64) {
+	for {
+		b.mu.Lock()
+		seq, more := b.seq, b.more
+		b.mu.Unlock()
+		if seq > after {
+			return
+		}
+		select {
+		case <-more:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// Running is a mesh that clients can reach.
+type Running struct {
+	Dir    string
+	Mesh   *Mesh
+	Logs   *Logs
+	Flows  *flow.Recorder
+	Server *control.Server
+	Stop   func() // ends the server and waits for it; the end of the test does so, too
+}
+
+// Serve makes a mesh in that state reachable in the folder dir until the test
+// ends.
+func Serve(t *testing.T, dir string, m state.Mesh) *Running {
+	t.Helper()
+	r := &Running{Dir: dir, Mesh: NewMesh(m), Logs: NewLogs(), Flows: flow.NewRecorder()}
+	var err error
+	r.Server, err = control.New(control.Options{Dir: dir, Mesh: r.Mesh, Flows: r.Flows, Logs: r.Logs, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- r.Server.Run(ctx) }() // joined by Stop
+	r.Stop = sync.OnceFunc(func() {
+		cancel(errors.New("the test has stopped the mesh"))
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Errorf("serving the control socket: %v", err)
+			}
+		case <-time.After(10 * time.Second):
+			t.Error("the control socket has not ended")
+		}
+	})
+	t.Cleanup(r.Stop)
+	return r
+}
