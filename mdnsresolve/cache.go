@@ -111,11 +111,9 @@ func (i *instance) end() life {
 	return first
 }
 
-// want gives the service of that name and marks it as asked for.
-func (c *cache) want(name string, now time.Time) *service {
-	s := c.service(name)
-	s.used.Store(now.Unix())
-	return s
+// want marks the service of that name as asked for.
+func (c *cache) want(name string, now time.Time) {
+	c.service(name).used.Store(now.Unix())
 }
 
 func (c *cache) service(name string) *service {
@@ -134,9 +132,13 @@ func (s *service) wanted(now time.Time) bool {
 
 // drop forgets one instance; publish makes it known.
 func (c *cache) drop(s *service, i *instance) {
-	if s.instances[i.place] == i {
-		delete(s.instances, i.place)
-		c.count--
+	if s.instances[i.place] != i {
+		return
+	}
+	delete(s.instances, i.place)
+	c.count--
+	if len(s.instances) == 0 && s.used.Load() == 0 {
+		delete(c.services, strings.ToLower(s.name))
 	}
 }
 
@@ -200,7 +202,7 @@ func (c *cache) sweep(now time.Time) (refresh []string) {
 				gone[i.appID] = true
 				continue
 			}
-			if s.wanted(now) && i.asked < len(refreshAt()) && end.until.Sub(now) < share(end.ttl, refreshAt()[i.asked]) {
+			if s.wanted(now) && i.stale(end, now) {
 				i.asked++
 				again = true
 			}
@@ -218,11 +220,12 @@ func (c *cache) sweep(now time.Time) (refresh []string) {
 	return refresh
 }
 
-// refreshAt gives the per cent of its life that a record has left when it is
-// asked for again.
-func refreshAt() [3]int { return [3]int{20, 10, 5} }
-
-func share(d time.Duration, percent int) time.Duration { return d / 100 * time.Duration(percent) }
+// stale tells whether it is time to ask for i again: when its first record to
+// end has 20, 10 and 5 per cent of its life left.
+func (i *instance) stale(end life, now time.Time) bool {
+	percent := []float64{20, 10, 5}
+	return i.asked < len(percent) && end.until.Sub(now).Seconds() < end.ttl.Seconds()/100*percent[i.asked]
+}
 
 // dropLink forgets what was heard on an interface that is gone.
 func (c *cache) dropLink(index int) {
@@ -255,14 +258,14 @@ func (c *cache) suspect(appID string, addr netip.AddrPort, now time.Time) (*serv
 	if f == nil {
 		return nil, false
 	}
-	any := false
+	hit := false
 	for _, i := range f.svc.instances {
 		if i.appID == appID && i.addr() == addr && i.suspect.IsZero() {
-			i.suspect, any = now, true
+			i.suspect, hit = now, true
 		}
 	}
-	if any {
+	if hit {
 		c.publish(f.svc, appID)
 	}
-	return f.svc, any
+	return f.svc, hit
 }

@@ -20,7 +20,7 @@ type hearing struct {
 
 // lesson is what a packet has changed.
 type lesson struct {
-	apps  []string   // ids whose addresses may have changed
+	apps  []string   // ids whose addresses have changed
 	ask   []string   // names whose records are still missing
 	doubt []*service // services with instances that a newcomer may have replaced
 }
@@ -35,7 +35,7 @@ type addrSet struct {
 // learn takes in a response. Records of services that could not be an app's are
 // passed over; own tells which instance names are ours.
 func (c *cache) learn(rrs []dns.RR, h hearing, own func(name string) bool) lesson {
-	t := teller{cache: c, h: h, touched: map[*instance]bool{}, dirty: map[dirt]bool{}}
+	t := teller{cache: c, h: h, touched: map[*instance]state{}, dirty: map[dirt]bool{}}
 	for _, rr := range rrs {
 		if p, ok := rr.(*dns.PTR); ok && isService(p.Hdr.Name) && isInstance(p.Ptr, p.Hdr.Name) && !own(strings.ToLower(p.Ptr)) {
 			t.pointer(p)
@@ -69,9 +69,18 @@ type dirt struct {
 type teller struct {
 	*cache
 	h       hearing
-	touched map[*instance]bool // heard in this packet; true: was usable before
+	touched map[*instance]state // heard in this packet, and what they were before
 	dirty   map[dirt]bool
 }
+
+// state is what an instance means to those who look for its app.
+type state struct {
+	appID  string
+	addr   netip.AddrPort
+	usable bool
+}
+
+func (i *instance) state() state { return state{i.appID, i.addr(), i.complete() && i.suspect.IsZero()} }
 
 func (t *teller) life(old life, ttl uint32) life {
 	l := life{ttl: min(time.Duration(ttl)*time.Second, maxTTL)}
@@ -82,13 +91,12 @@ func (t *teller) life(old life, ttl uint32) life {
 	return l
 }
 
-func (t *teller) touch(s *service, i *instance) {
+func (t *teller) touch(i *instance) {
 	if _, known := t.touched[i]; !known {
-		t.touched[i] = i.complete()
+		t.touched[i] = i.state()
 	}
 	i.heard, i.source, i.asked = t.h.now, t.h.source, 0
 	i.suspect, i.doubt = time.Time{}, time.Time{}
-	t.dirty[dirt{s, i.appID}] = true
 }
 
 func (t *teller) forget(s *service, i *instance) {
@@ -112,26 +120,26 @@ func (t *teller) pointer(p *dns.PTR) {
 		return
 	}
 	if i == nil {
-		if s == nil || !s.wanted(t.h.now) {
-			if t.count >= maxInstances || len(t.services) >= maxInstances {
-				t.full++
-				return
-			}
-		} else if len(s.instances) >= maxPerApp {
+		if !t.room(s) {
 			t.full++
 			return
 		}
 		s = t.service(p.Hdr.Name)
-		if len(s.instances) >= maxPerApp {
-			t.full++
-			return
-		}
 		i = &instance{place: where, title: p.Ptr, linkName: t.h.link.name, nearby: t.h.link.loopback, since: t.h.now}
 		s.instances[where] = i
 		t.count++
 	}
 	i.lives[ptrLife] = t.life(i.lives[ptrLife], p.Hdr.Ttl)
-	t.touch(s, i)
+	t.touch(i)
+}
+
+// room tells whether one more instance of s can be remembered; nil: of a
+// service not heard of. Those that somebody asks for find room in a full cache.
+func (t *teller) room(s *service) bool {
+	if s == nil {
+		return t.count < maxInstances
+	}
+	return len(s.instances) < maxPerApp && (t.count < maxInstances || s.wanted(t.h.now))
 }
 
 // find gives the known instance of that name, on the interface of this packet.
@@ -157,7 +165,7 @@ func (t *teller) server(i *instance, rr *dns.SRV) {
 		t.forget(s, i)
 		return
 	}
-	t.touch(s, i)
+	t.touch(i)
 	if target := strings.ToLower(rr.Target); target != i.target {
 		i.target, i.v4, i.v6, i.lives[addrLife] = target, netip.Addr{}, netip.Addr{}, life{}
 	}
@@ -173,7 +181,7 @@ func (t *teller) text(i *instance, rr *dns.TXT) {
 		t.forget(s, i)
 		return
 	}
-	t.touch(s, i)
+	t.touch(i)
 	i.appID = ""
 	if len(rr.Txt) > 0 {
 		if id := unescape(rr.Txt[0]); strings.EqualFold(id, unescape(strings.TrimSuffix(s.name, "."+domain))) {
@@ -181,7 +189,6 @@ func (t *teller) text(i *instance, rr *dns.TXT) {
 		}
 	}
 	i.lives[txtLife] = t.life(i.lives[txtLife], rr.Hdr.Ttl)
-	t.dirty[dirt{s, i.appID}] = true
 }
 
 // hosts takes in addresses. Those that come with an instance's SRV record are
@@ -226,7 +233,7 @@ func (t *teller) hosts(rrs []dns.RR, mine map[string]*instance) {
 	for _, s := range t.services {
 		for _, i := range s.instances {
 			if set := said[i.target]; set != nil && i.link == t.h.link.index && mine[i.target] == nil {
-				t.touch(s, i)
+				t.touch(i)
 				t.located(i, set)
 			}
 		}
@@ -278,21 +285,23 @@ func (t *teller) finish() lesson {
 		if s == nil || s.instances[i.place] != i {
 			continue
 		}
-		t.dirty[dirt{s, i.appID}] = true
+		if now := i.state(); now != before {
+			t.dirty[dirt{s, before.appID}] = true
+			t.dirty[dirt{s, now.appID}] = true
+		}
 		switch {
 		case !i.complete():
-			if s.wanted(t.h.now) && len(l.ask) < maxInterrogate && !(i.appID == "" && !i.lives[txtLife].until.IsZero()) {
+			stranger := i.appID == "" && !i.lives[txtLife].until.IsZero()
+			if s.wanted(t.h.now) && len(l.ask) < maxInterrogate && !stranger {
 				l.ask = append(l.ask, i.title)
 			}
-		case !before && t.replaces(s, i):
+		case !before.usable && t.replaces(s, i):
 			l.doubt = append(l.doubt, s)
 		}
 	}
 	for d := range t.dirty {
 		t.publish(d.svc, d.appID)
-		if d.appID != "" && !slices.Contains(l.apps, d.appID) {
-			l.apps = append(l.apps, d.appID)
-		}
+		l.apps = append(l.apps, d.appID)
 	}
 	return l
 }

@@ -1,6 +1,7 @@
 package mdnsresolve
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -128,7 +129,7 @@ func (n *network) check(mode string) error {
 		return nil
 	}
 	if mode == loopback {
-		return fmt.Errorf("no loopback interface with an IPv4 address is up, so that no sidecar could be found by mDNS; bring it up (on Linux: ip link set lo up)")
+		return errors.New("no loopback interface with an IPv4 address is up, so that no sidecar could be found by mDNS; bring it up (on Linux: ip link set lo up)")
 	}
 	if _, err := net.InterfaceByName(mode); err == nil {
 		return nil // it may come up, or get an address, later

@@ -70,7 +70,7 @@ func startChild(t *testing.T, appID, instance string, port int) *child {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &child{Cmd: exec.Command(exe)}
+	c := &child{Cmd: exec.CommandContext(context.WithoutCancel(t.Context()), exe)}
 	c.Env = append(os.Environ(), fmt.Sprintf("%s=%s,%s,%d", childEnv, appID, instance, port))
 	c.Stderr = os.Stderr
 	out, err := c.StdoutPipe()
@@ -97,22 +97,22 @@ func startChild(t *testing.T, appID, instance string, port int) *child {
 func unique(name string) string { return fmt.Sprintf("%s-%x", name, rand.Uint64()) }
 
 // start runs a responder on the loopback interface until the test ends.
-func start(t testing.TB, o Options) *Responder {
-	t.Helper()
+func start(tb testing.TB, o Options) *Responder {
+	tb.Helper()
 	if o.Log == nil {
-		o.Log = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+		o.Log = slog.New(slog.NewTextHandler(tb.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	}
 	r, err := New(o)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	run(t, r)
+	run(tb, r)
 	return r
 }
 
-func run(t testing.TB, r *Responder) (stop func()) {
-	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
+func run(tb testing.TB, r *Responder) (stop func()) {
+	tb.Helper()
+	ctx, cancel := context.WithCancel(context.WithoutCancel(tb.Context()))
 	done := make(chan error, 1)
 	go func() { done <- r.Run(ctx) }()
 	stopped := false
@@ -123,22 +123,22 @@ func run(t testing.TB, r *Responder) (stop func()) {
 		stopped = true
 		cancel()
 		if err := <-done; err != nil {
-			t.Errorf("Run ended with %v", err)
+			tb.Errorf("Run ended with %v", err)
 		}
 	}
-	t.Cleanup(stop)
+	tb.Cleanup(stop)
 	return stop
 }
 
 // eventually waits until ok holds, and fails when it does not within d.
-func eventually(t testing.TB, d time.Duration, what string, ok func() bool) time.Duration {
-	t.Helper()
+func eventually(tb testing.TB, d time.Duration, what string, ok func() bool) time.Duration {
+	tb.Helper()
 	began := time.Now()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for !ok() {
 		if time.Since(began) > d {
-			t.Fatalf("not within %v: %s", d, what)
+			tb.Fatalf("not within %v: %s", d, what)
 		}
 		<-tick.C
 	}

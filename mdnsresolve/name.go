@@ -39,7 +39,8 @@ func isService(name string) bool {
 
 // isInstance tells whether name is an instance of service: one label in front of it.
 func isInstance(name, service string) bool {
-	return len(name) > len(service)+1 && hasSuffixFold(name, "."+service)
+	at, end := dns.NextLabel(name, 0)
+	return !end && strings.EqualFold(name[at:], service)
 }
 
 func hasSuffixFold(s, suffix string) bool {

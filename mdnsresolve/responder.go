@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -151,7 +152,7 @@ func (r *Responder) adopt(n *network) {
 // union gives both, so that no packet meets an interface that was left already.
 func union(a, b []link) []link {
 	n := network{links: b}
-	u := b[:len(b):len(b)]
+	u := slices.Clip(b)
 	for _, l := range a {
 		if _, ok := n.link(l.index); !ok {
 			u = append(u, l)

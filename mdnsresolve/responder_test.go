@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -180,7 +181,7 @@ func TestProcesses(t *testing.T) {
 // not answered.
 func TestRestartAfterAKill(t *testing.T) {
 	for _, port := range []int{50002, 50003} {
-		t.Run(fmt.Sprint(port), func(t *testing.T) {
+		t.Run(strconv.Itoa(port), func(t *testing.T) {
 			r := start(t, Options{})
 			app := unique("orders")
 			old := startChild(t, app, "1", 50002)

@@ -1,0 +1,101 @@
+package mdnsresolve
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+)
+
+const manyNames = 200
+
+// announceMany announces names from one responder.
+func announceMany(r *Responder, prefix string) (names []string) {
+	for i := range manyNames {
+		name := fmt.Sprintf("%s-%d", prefix, i)
+		r.Announce(Service{AppID: name, Instance: "1", Port: 40000 + i})
+		names = append(names, name)
+	}
+	return names
+}
+
+// percentile gives the p-th per cent of the sorted times.
+func percentile(times []time.Duration, p int) time.Duration {
+	slices.Sort(times)
+	return times[(len(times)-1)*p/100]
+}
+
+func resolveAll(tb testing.TB, r *Responder, names []string) []time.Duration {
+	tb.Helper()
+	times := make([]time.Duration, len(names))
+	for i, name := range names {
+		began := time.Now()
+		if _, err := r.Resolve(tb.Context(), name); err != nil {
+			tb.Fatal(err)
+		}
+		times[i] = time.Since(began)
+	}
+	return times
+}
+
+// Two hundred names of another responder are found quickly, asked for one after
+// the other and all at once, and more quickly when they are known.
+func TestTwoHundredNames(t *testing.T) {
+	a := start(t, Options{})
+	names := announceMany(a, unique("many"))
+	b := start(t, Options{})
+	cold := percentile(resolveAll(t, b, names), 99)
+	cached := percentile(resolveAll(t, b, names), 99)
+	c := start(t, Options{})
+	var wg sync.WaitGroup
+	began := time.Now()
+	for _, name := range names {
+		wg.Go(func() {
+			if _, err := c.Resolve(t.Context(), name); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	t.Logf("p99 cold %v, cached %v; all at once in %v", cold, cached, time.Since(began))
+	if cold > 50*time.Millisecond || cached > 5*time.Millisecond {
+		t.Errorf("p99 is %v cold and %v cached, want 50 ms and 5 ms at most", cold, cached)
+	}
+}
+
+func BenchmarkResolveCached(b *testing.B) {
+	names := announceMany(start(b, Options{}), unique("bench"))
+	r := start(b, Options{})
+	resolveAll(b, r, names)
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		for i := 0; pb.Next(); i++ {
+			if _, err := r.Resolve(b.Context(), names[i%len(names)]); err != nil {
+				b.Error(err)
+				return
+			}
+		}
+	})
+}
+
+func BenchmarkResolveCold(b *testing.B) {
+	names := announceMany(start(b, Options{}), unique("bench"))
+	r := start(b, Options{})
+	b.ReportAllocs()
+	var times []time.Duration
+	for i := 0; b.Loop(); i++ {
+		name := names[i%len(names)]
+		r.mu.Lock()
+		if f := r.cache.found[name]; f != nil {
+			r.cache.dropIf(f.svc, func(*instance) bool { return true })
+		}
+		r.mu.Unlock()
+		began := time.Now()
+		if _, err := r.Resolve(b.Context(), name); err != nil {
+			b.Fatal(err)
+		}
+		times = append(times, time.Since(began))
+	}
+	b.ReportMetric(float64(percentile(times, 99).Microseconds()), "p99-µs")
+}
