@@ -1,0 +1,103 @@
+package httpapi
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"mesh/runtime/api"
+)
+
+// BenchmarkHop measures one hop, client → sidecar → app, beside the same call
+// made directly and through net/http's ReverseProxy, with all of it in one
+// process: what a hop costs is the difference to direct. CPU is that of the
+// whole process per call.
+//
+//	go test -run '^$' -bench Hop ./runtime/api/httpapi
+func BenchmarkHop(b *testing.B) {
+	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var buf [256]byte
+		n, _ := io.ReadFull(r.Body, buf[:])
+		_, _ = w.Write(buf[:n])
+	}))
+	defer app.Close()
+	to, err := url.Parse(app.URL)
+	if err != nil {
+		b.Fatal(err)
+	}
+	proxy := httputil.NewSingleHostReverseProxy(to)
+	proxy.Transport = &http.Transport{MaxIdleConnsPerHost: 64, DisableCompression: true}
+	proxied := httptest.NewServer(proxy)
+	defer proxied.Close()
+	quiet := startAt(b, app.Listener.Addr().String(), nil)
+	watched := startAt(b, app.Listener.Addr().String(), func(o *Options, _ *api.Options) {
+		b.Cleanup(o.Recorder.Watch())
+	})
+	for _, flight := range []int{1, 32} {
+		for _, way := range []struct{ name, url string }{
+			{"direct", app.URL + "/echo"},
+			{"reverseproxy", proxied.URL + "/echo"},
+			{"mesh", quiet.url("/v1.0/invoke/b/method/echo")},
+			{"mesh-watched", watched.url("/v1.0/invoke/b/method/echo")},
+		} {
+			b.Run(fmt.Sprintf("%s/%d", way.name, flight), func(b *testing.B) {
+				hammer(b, way.url, flight)
+			})
+		}
+	}
+}
+
+// hammer keeps a number of calls in flight.
+func hammer(b *testing.B, url string, flight int) {
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: flight, DisableCompression: true}}
+	defer client.CloseIdleConnections()
+	body := bytes.Repeat([]byte("x"), 256)
+	call := func() {
+		res, err := client.Post(url, "application/octet-stream", bytes.NewReader(body))
+		if err != nil {
+			b.Error(err)
+			return
+		}
+		n, err := io.Copy(io.Discard, res.Body)
+		res.Body.Close()
+		if err != nil || n != 256 || res.StatusCode != http.StatusOK {
+			b.Errorf("%d bytes, status %d, %v", n, res.StatusCode, err)
+		}
+	}
+	for range flight {
+		call()
+	}
+	b.ReportAllocs()
+	b.ResetTimer()
+	cpu := cpuTime()
+	var left atomic.Int64
+	left.Store(int64(b.N))
+	var wg sync.WaitGroup
+	for range flight {
+		wg.Go(func() {
+			for left.Add(-1) >= 0 {
+				call()
+			}
+		})
+	}
+	wg.Wait()
+	b.StopTimer()
+	b.ReportMetric(float64((cpuTime()-cpu).Nanoseconds())/float64(b.N)/1000, "µs-cpu/op")
+}
+
+func cpuTime() time.Duration {
+	var u syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}

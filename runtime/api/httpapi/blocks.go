@@ -1,0 +1,132 @@
+package httpapi
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+
+	"mesh/runtime/api"
+)
+
+// maxBlockBody bounds the body of a request to a building block, which unlike
+// an invocation's is read whole.
+const maxBlockBody = 4 << 20
+
+func healthRoute(method, rest string) route {
+	first, more := segment(rest)
+	switch {
+	case method != http.MethodGet || more != "":
+	case first == "":
+		return route{serve: (*Server).health, open: true}
+	case first == "outbound":
+		return route{serve: (*Server).outboundHealth, open: true}
+	}
+	return route{serve: (*Server).invoke}
+}
+
+func (s *Server) health(w http.ResponseWriter, r *http.Request) {
+	s.answer(w, nil, s.o.API.Health(r.URL.Query().Get("appid")))
+}
+
+func (s *Server) outboundHealth(w http.ResponseWriter, _ *http.Request) {
+	s.answer(w, nil, s.o.API.OutboundHealth())
+}
+
+func metadataRoute(method, rest string) route {
+	key, more := segment(rest)
+	switch {
+	case method == http.MethodGet && key == "":
+		return route{serve: (*Server).metadata}
+	case method == http.MethodPut && key != "" && more == "":
+		return route{serve: (*Server).setMetadata}
+	}
+	return route{serve: (*Server).invoke}
+}
+
+func (s *Server) metadata(w http.ResponseWriter, _ *http.Request) {
+	s.answer(w, s.o.API.Metadata(), nil)
+}
+
+func (s *Server) setMetadata(w http.ResponseWriter, r *http.Request) {
+	value, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBlockBody))
+	if err != nil {
+		s.answer(w, nil, bodyError(err))
+		return
+	}
+	_, rest := segment(r.URL.Path) // past the version
+	_, rest = segment(rest)
+	key, _ := segment(rest)
+	s.answer(w, nil, s.o.API.SetMetadata(key, string(value)))
+}
+
+func (s *Server) shutdown(w http.ResponseWriter, _ *http.Request) {
+	s.answer(w, nil, s.o.API.Shutdown())
+}
+
+// bodyError says why a body could not be read.
+func bodyError(err error) error {
+	if limit, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		e := api.Wrap(api.ErrBodyRead, err, "the request's body is larger than %d bytes (the limit)", limit.Limit)
+		e.HTTP = http.StatusRequestEntityTooLarge
+		return e
+	}
+	return api.Wrap(api.ErrBodyRead, err, "reading the request's body: %v", err)
+}
+
+// answer writes a building block's answer: 204 for nothing, 200 with JSON, or
+// the error in Dapr's form.
+func (s *Server) answer(w http.ResponseWriter, v any, err error) {
+	switch {
+	case err != nil:
+		writeError(w, api.AsError(err))
+	case v == nil:
+		w.WriteHeader(http.StatusNoContent)
+	default:
+		b, err := json.Marshal(v)
+		if err != nil {
+			writeError(w, api.Wrap(api.ErrMalformedReply, err, "encoding the answer: %v", err))
+			return
+		}
+		writeJSON(w, http.StatusOK, b)
+	}
+}
+
+// errorBody is Dapr's form of an error.
+type errorBody struct {
+	Code    api.Code `json:"errorCode"`
+	Message string   `json:"message"`
+	Details []detail `json:"details,omitempty"`
+}
+
+// detail is one detail of an error in the form that protobuf's JSON has.
+type detail struct {
+	Type         string            `json:"@type"`
+	Reason       string            `json:"reason,omitempty"`
+	Domain       string            `json:"domain,omitempty"`
+	Metadata     map[string]string `json:"metadata,omitempty"`
+	ResourceType string            `json:"resource_type,omitempty"`
+	ResourceName string            `json:"resource_name,omitempty"`
+}
+
+func writeError(w http.ResponseWriter, e *api.Error) {
+	body := errorBody{Code: e.Code, Message: e.Message}
+	for _, d := range e.Details {
+		body.Details = append(body.Details, detail{
+			Type:   "type.googleapis.com/google.rpc." + d.Type,
+			Reason: d.Reason, Domain: d.Domain, Metadata: d.Metadata,
+			ResourceType: d.ResourceType, ResourceName: d.ResourceName,
+		})
+	}
+	b, err := json.Marshal(body)
+	if err != nil {
+		b = []byte(`{"errorCode":"ERR_INTERNAL"}`)
+	}
+	writeJSON(w, e.HTTPStatus(), b)
+}
+
+func writeJSON(w http.ResponseWriter, status int, b []byte) {
+	w.Header()["Content-Type"] = []string{"application/json"}
+	w.WriteHeader(status)
+	_, _ = w.Write(b) // a client that is gone needs no answer
+}

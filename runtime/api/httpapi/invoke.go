@@ -1,0 +1,191 @@
+package httpapi
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"strconv"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"mesh/runtime/api"
+	"mesh/runtime/flow"
+	"mesh/runtime/stream"
+)
+
+// invocation is one call and what passes it on, in one piece of memory.
+type invocation struct {
+	call stream.Call
+	body body
+	sink sink
+}
+
+// invoke calls the app that a request names and passes its reply back.
+func (s *Server) invoke(w http.ResponseWriter, r *http.Request) {
+	to, err := findTarget(r.URL.Path, r.Header)
+	if err != nil {
+		writeError(w, api.AsError(err))
+		return
+	}
+	method, err := verb(r.Method)
+	if err != nil {
+		writeError(w, api.AsError(err))
+		return
+	}
+	stream.StripHopByHop(r.Header)
+	in := &invocation{}
+	f := s.o.Recorder.Begin(flow.Head{
+		Caller: s.o.API.AppID(), Callee: to.appID, Verb: method, Path: to.path, Kind: "http",
+	})
+	in.call = stream.Call{
+		AppID: to.appID, Verb: method, Path: to.path[1:], Query: r.URL.RawQuery,
+		Header: r.Header, Length: r.ContentLength, Flow: f,
+	}
+	in.takeBody(w, r)
+	reply, err := s.o.API.Invoke(r.Context(), &in.call)
+	if err == nil && (reply.Status < 200 || reply.Status > 999) {
+		in.endBody()
+		reply.Body.Close()
+		err = api.Errorf(api.ErrDirectInvoke, "failed to invoke, id: %s, err: %d is not the status of a reply", to.appID, reply.Status)
+	}
+	if err != nil {
+		in.endBody()
+		f.End(err)
+		writeError(w, invokeError(err))
+		return
+	}
+	defer func() {
+		// The reader of the request's body must be free before the reply can
+		// be closed; that closing stops it for good.
+		in.endBody()
+		reply.Body.Close()
+		f.End(err)
+		if err != nil {
+			panic(http.ErrAbortHandler)
+		}
+	}()
+	err = s.pass(w, r, reply, in)
+}
+
+// takeBody makes the request's body that of the call.
+func (in *invocation) takeBody(w http.ResponseWriter, r *http.Request) {
+	if r.Body == nil || r.Body == http.NoBody {
+		return
+	}
+	b := &in.body
+	b.from, b.flow = r.Body, in.call.Flow
+	in.call.Body = b
+	if r.ContentLength < 0 {
+		in.call.Trailer = func() http.Header { return r.Trailer }
+	}
+	if c, ok := r.Context().Value(connKey{}).(*conn); ok && r.ProtoMajor == 1 {
+		b.conn = c
+		b.ready = c.buffered()
+		if r.ContentLength >= 0 && r.ContentLength <= int64(b.ready) {
+			b.ready = int(r.ContentLength)
+			return // it will have been read before there is a reply
+		}
+		if r.ContentLength < 0 {
+			b.ready = 0 // framing is not body
+		}
+	}
+	control := http.NewResponseController(w)
+	if b.conn == nil {
+		b.http2 = control
+	}
+	// Over HTTP/2 it is so without being asked for.
+	_ = control.EnableFullDuplex()
+}
+
+func (in *invocation) endBody() {
+	if in.call.Body != nil {
+		in.body.end()
+	}
+}
+
+// invokeError gives the error with which the client learns why there is no reply.
+func invokeError(err error) *api.Error {
+	e := api.AsError(err)
+	if status.Code(e.Err) == codes.PermissionDenied {
+		denied := *e
+		denied.HTTP = http.StatusForbidden
+		return &denied
+	}
+	return e
+}
+
+// pass writes the reply to the client. An error means that the client must not
+// take what it got for the whole reply.
+func (s *Server) pass(w http.ResponseWriter, r *http.Request, reply *stream.Reply, in *invocation) error {
+	h := w.Header()
+	maps.Copy(h, reply.Header)
+	if _, ok := h["Content-Type"]; !ok {
+		h["Content-Type"] = nil // or net/http would guess one
+	}
+	if reply.Length < 0 {
+		delete(h, "Content-Length")
+	} else if _, ok := h["Content-Length"]; !ok && reply.Status != http.StatusNoContent {
+		h["Content-Length"] = []string{strconv.FormatInt(reply.Length, 10)}
+	}
+	w.WriteHeader(reply.Status)
+	if r.Method == http.MethodHead || reply.Status == http.StatusNoContent || reply.Status == http.StatusNotModified {
+		return nil
+	}
+	k := &in.sink
+	k.init(w, in.call.Flow, reply.Length)
+	if stream.Ready(reply.Body) == 0 && reply.Length != 0 {
+		// Nobody knows when the first byte comes: the head must not wait.
+		if err := k.flush(); err != nil {
+			return err
+		}
+	}
+	if err := s.copy(k, reply.Body); err != nil {
+		return err
+	}
+	if reply.Length >= 0 && k.left > 0 {
+		return fmt.Errorf("the reply ended %d bytes early: %w", k.left, io.ErrUnexpectedEOF)
+	}
+	if reply.Trailer != nil {
+		for key, values := range reply.Trailer() {
+			h[http.TrailerPrefix+key] = values
+		}
+	}
+	return nil
+}
+
+// copy passes a body on, piece by piece.
+func (s *Server) copy(k *sink, from io.Reader) error {
+	if to, ok := from.(io.WriterTo); ok {
+		_, err := to.WriteTo(k)
+		return err
+	}
+	return s.copyPieces(k, from)
+}
+
+const copyBuffer = 16 << 10
+
+func (s *Server) copyPieces(k *sink, from io.Reader) error {
+	buf, ok := s.bufs.Get().(*[]byte)
+	if !ok {
+		b := make([]byte, copyBuffer)
+		buf = &b
+	}
+	defer s.bufs.Put(buf)
+	for {
+		n, err := from.Read(*buf)
+		if n > 0 {
+			if _, werr := k.Write((*buf)[:n]); werr != nil {
+				return werr
+			}
+		}
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return err
+		}
+	}
+}

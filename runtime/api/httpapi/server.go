@@ -1,0 +1,163 @@
+// Package httpapi speaks the HTTP dialect of a sidecar's API: Dapr's routes
+// under /v1.0, and service invocation for every request that matches none.
+//
+// An invocation is passed on while it arrives: the request's body is read when
+// the app takes it, every piece of the reply is flushed as it comes, and both
+// go on at the same time. Nothing is kept whole. A reply that breaks off breaks
+// the client's connection off, so that nobody takes half a reply for all of it.
+package httpapi
+
+import (
+	"context"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"mesh/runtime/api"
+	"mesh/runtime/flow"
+)
+
+const (
+	maxHeader         = 1 << 20 // of a request, unless Options say otherwise
+	readHeaderTimeout = 10 * time.Second
+	idleTimeout       = 5 * time.Minute // of a client's connection
+	stopTimeout       = 5 * time.Second // for calls to end that were told to
+)
+
+// Options are what a Server needs. API is needed.
+type Options struct {
+	API       *api.API
+	Recorder  *flow.Recorder // where invocations are recorded; nil: nowhere
+	Token     string         // what callers must send as dapr-api-token; "": nothing
+	MaxHeader int            // bytes of a request's headers; 0: 1 MiB
+	Grace     time.Duration  // how long calls may go on when the server stops
+	Log       *slog.Logger   // for what a client does wrong on the wire; nil: nowhere
+}
+
+// Server serves the API of one sidecar over HTTP/1 and h2c.
+type Server struct {
+	o    Options
+	bufs sync.Pool // *[]byte, to copy replies
+}
+
+// New gives a Server.
+func New(o Options) *Server {
+	if o.MaxHeader == 0 {
+		o.MaxHeader = maxHeader
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Server{o: o}
+}
+
+// Serve serves the listener, which it closes, until ctx ends. Then calls in
+// flight have Options.Grace to end before they are cancelled; Serve returns
+// when the last one has ended.
+func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
+	// Calls outlive ctx by the grace, so they have a context of their own.
+	calls, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer cancel(nil)
+	srv := &http.Server{
+		Handler:           s,
+		ReadHeaderTimeout: readHeaderTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    s.o.MaxHeader,
+		ErrorLog:          slog.NewLogLogger(s.o.Log.Handler(), slog.LevelDebug),
+		BaseContext:       func(net.Listener) context.Context { return calls },
+		ConnContext:       withConn,
+		Protocols:         new(http.Protocols),
+		// Streams of one connection are as many as apps like to have.
+		HTTP2: &http.HTTP2Config{MaxConcurrentStreams: 1 << 20},
+	}
+	srv.Protocols.SetHTTP1(true)
+	srv.Protocols.SetUnencryptedHTTP2(true)
+	served := make(chan error, 1)
+	go func() { served <- srv.Serve(listener{ln}) }()
+	select {
+	case err := <-served:
+		return fmt.Errorf("serving the HTTP API on %v: %w", ln.Addr(), err)
+	case <-ctx.Done():
+	}
+	stop := func(within time.Duration) error {
+		ctx, done := context.WithTimeout(calls, within)
+		defer done()
+		return srv.Shutdown(ctx)
+	}
+	err := stop(s.o.Grace)
+	if err != nil {
+		cancel(context.Cause(ctx))
+		ctx, done := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+		defer done()
+		err = srv.Shutdown(ctx)
+	}
+	srv.Close()
+	if serr := <-served; err == nil && !errors.Is(serr, http.ErrServerClosed) {
+		err = serr
+	}
+	if err != nil {
+		return fmt.Errorf("stopping the HTTP API on %v: %w", ln.Addr(), err)
+	}
+	return nil
+}
+
+// ServeHTTP finds the route of a request. What is not a route is an invocation.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h := s.route(r)
+	if s.o.Token != "" {
+		if !h.open && !s.authorized(r) {
+			http.Error(w, "invalid api token", http.StatusUnauthorized)
+			return
+		}
+		// The app must not see the token with which it was called.
+		delete(r.Header, "Dapr-Api-Token")
+	}
+	h.serve(s, w, r)
+}
+
+func (s *Server) authorized(r *http.Request) bool {
+	return subtle.ConstantTimeCompare([]byte(r.Header.Get("Dapr-Api-Token")), []byte(s.o.Token)) == 1
+}
+
+// route is how one request is served.
+type route struct {
+	serve func(s *Server, w http.ResponseWriter, r *http.Request)
+	open  bool // no token is needed
+}
+
+// route gives the route of a request. Dapr's own routes come first, whatever
+// headers the request has; a verb that a route does not know is no match.
+func (s *Server) route(r *http.Request) route {
+	path := r.URL.Path
+	rest, ok := strings.CutPrefix(path, "/v1.0/")
+	if !ok && strings.HasPrefix(path, "//") {
+		rest, ok = strings.CutPrefix(strings.TrimLeft(path, "/"), "v1.0/")
+	}
+	if !ok {
+		return route{serve: (*Server).invoke}
+	}
+	switch block, rest := segment(rest); block {
+	case "healthz":
+		return healthRoute(r.Method, rest)
+	case "metadata":
+		return metadataRoute(r.Method, rest)
+	case "shutdown":
+		if r.Method == http.MethodPost && rest == "" {
+			return route{serve: (*Server).shutdown}
+		}
+	}
+	return route{serve: (*Server).invoke}
+}
+
+// segment cuts the first segment off a path; repeated slashes count as one.
+func segment(path string) (first, rest string) {
+	path = strings.TrimLeft(path, "/")
+	first, rest, _ = strings.Cut(path, "/")
+	return first, strings.TrimLeft(rest, "/")
+}

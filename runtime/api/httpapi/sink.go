@@ -1,0 +1,69 @@
+package httpapi
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+
+	"mesh/runtime/flow"
+)
+
+// sink is the client as the receiver of a reply's body. Every piece is flushed
+// when it was written; the end of a reply of known length is flushed by
+// net/http, which ends it at once.
+type sink struct {
+	w       http.ResponseWriter
+	flusher interface{ FlushError() error } // nil: w does not buffer
+	flow    *flow.Flow
+	left    int64 // bytes to come; below 0: not known
+}
+
+func (k *sink) init(w http.ResponseWriter, f *flow.Flow, length int64) {
+	k.w, k.flow, k.left = w, f, length
+	k.flusher, _ = w.(interface{ FlushError() error })
+}
+
+func (k *sink) flush() error {
+	if k.flusher == nil {
+		return nil
+	}
+	if err := k.flusher.FlushError(); err != nil {
+		return fmt.Errorf("writing the reply: %w", err)
+	}
+	return nil
+}
+
+// Write implements io.Writer.
+func (k *sink) Write(p []byte) (int, error) {
+	k.flow.Blocked(flow.Reply, flow.CallerOut)
+	n, err := k.w.Write(p)
+	if err != nil {
+		return n, fmt.Errorf("writing the reply: %w", err)
+	}
+	if k.left >= 0 {
+		k.left -= int64(n)
+	}
+	if k.left != 0 {
+		err = k.flush()
+	}
+	k.flow.Mark(flow.Reply, flow.CallerOut, n)
+	return n, err
+}
+
+// ReadFrom takes a part of the reply from another connection, by way of the
+// kernel alone where that is possible.
+func (k *sink) ReadFrom(r io.Reader) (int64, error) {
+	part, ok := r.(*io.LimitedReader)
+	to, direct := k.w.(io.ReaderFrom)
+	if ok && direct && k.left >= part.N {
+		if _, ok := part.R.(*net.TCPConn); ok {
+			k.flow.Blocked(flow.Reply, flow.CallerOut)
+			n, err := to.ReadFrom(part)
+			k.left -= n
+			k.flow.Mark(flow.Reply, flow.CallerOut, int(n))
+			return n, err
+		}
+	}
+	return io.Copy(struct{ io.Writer }{k}, r)
+}
