@@ -46,7 +46,7 @@ func (n Names) Empty() bool { return len(n.Added)+len(n.Removed)+len(n.Changed) 
 type Change struct {
 	Added, Removed []string    // app ids, sorted
 	Changed        []AppChange // sorted by ID
-	Mesh           []Field     // keys of the mesh as a whole: name, transport, api_token, mdns.interface, resources
+	Mesh           []Field     // keys of the mesh as a whole: name, transport, api_token, mdns.interface, resources, env_file
 	Components     Names
 	Subscriptions  bool
 	Resiliency     Names // targets
@@ -68,8 +68,8 @@ func (c Change) App(id string) *AppChange {
 	return &c.Changed[i]
 }
 
-// Diff says what turns one mesh into another. Where things stand in the file, and which
-// files variables come from, makes no difference.
+// Diff says what turns one mesh into another. Where things stand in the file
+// makes no difference, and for an environment only what an app sees counts.
 func Diff(from, to *Mesh) Change {
 	c := Change{
 		Mesh:          meshFields(from, to),
@@ -118,6 +118,7 @@ func meshFields(a, b *Mesh) []Field {
 	f.silent("api_token", a.APIToken, b.APIToken, Sidecar|Restart)
 	f.plain("mdns.interface", a.Interface, b.Interface, Live)
 	f.silent("resources", a.Resources, b.Resources, Live)
+	f.silent("env_file", a.EnvFiles, b.EnvFiles, Live)
 	return f
 }
 
@@ -133,6 +134,7 @@ func appFields(a, b *App) []Field {
 	f.silent("build", a.Build, b.Build, Live)
 	f.silent("watch", a.Watch, b.Watch, Live)
 	f.silent("ignore", a.Ignore, b.Ignore, Live)
+	f.silent("env_file", a.EnvFiles, b.EnvFiles, Live)
 	f.silent("depends_on", a.DependsOn, b.DependsOn, Live)
 	f.silent("ready", a.Ready, b.Ready, Live)
 	f.silent("live", a.Live, b.Live, Live)

@@ -31,14 +31,13 @@ func (e *Error) Error() string {
 	if e.Place.Line > 0 {
 		fmt.Fprintf(&b, ":%d:%d", e.Place.Line, e.Place.Column)
 	}
-	b.WriteString(": ")
-	b.WriteString(e.Msg)
+	b.WriteString(": " + strings.Map(harmless, e.Msg))
 	if e.Place.Line > 0 && e.Line != "" {
 		line, caret := excerpt(e.Line, e.Place.Column)
 		b.WriteString("\n  " + line + "\n  " + caret + "^")
 	}
 	if e.Hint != "" {
-		b.WriteString("\n  " + e.Hint)
+		b.WriteString("\n  " + strings.Map(harmless, e.Hint))
 	}
 	return b.String()
 }
@@ -65,9 +64,7 @@ func excerpt(line string, column int) (shown, indent string) {
 		cells = 1
 	}
 	for i, r := range runes[from:] {
-		if r != '\t' && !unicode.IsPrint(r) {
-			r = '\uFFFD' // nothing in a file may steer the terminal
-		}
+		r = harmless(r)
 		if cells += widths.RuneWidth(r); cells > lineWidth {
 			text.WriteString("…")
 			break
@@ -82,6 +79,14 @@ func excerpt(line string, column int) (shown, indent string) {
 		}
 	}
 	return text.String(), space.String()
+}
+
+// harmless replaces what could steer the terminal: nothing in a file may.
+func harmless(r rune) rune {
+	if r == '\t' || unicode.IsPrint(r) {
+		return r
+	}
+	return unicode.ReplacementChar
 }
 
 // Errors is every mistake that was found, sorted by place, each once.
@@ -124,7 +129,7 @@ func suggest(word string, list []string) string {
 	best, least := "", 0
 	for _, w := range list {
 		far := distance(strings.ToLower(word), strings.ToLower(w))
-		if far > max(1, utf8.RuneCountInString(w)/3) {
+		if n := utf8.RuneCountInString(w); far > max(1, n/3) || far >= min(n, utf8.RuneCountInString(word)) {
 			continue
 		}
 		if best == "" || far < least {

@@ -91,7 +91,7 @@ func appName(id string) (msg, hint string) {
 		return fmt.Sprintf("the app id %q holds a dot, which Dapr keeps for namespaces", id), hint
 	case strings.Trim(id, bareChars) != "":
 		i := strings.IndexFunc(id, func(r rune) bool { return !strings.ContainsRune(bareChars, r) })
-		return fmt.Sprintf("the app id %q holds %q", id, []rune(id[i:])[0]), hint
+		return fmt.Sprintf("the app id %q holds %q", id, string([]rune(id[i:])[:1])), hint
 	case strings.Trim(id, "-_") != id:
 		return fmt.Sprintf("the app id %q must begin and end with a letter or a digit", id), hint
 	}
@@ -127,8 +127,7 @@ func componentTable() table[Component] {
 		},
 		check: func(d *decoder, n node, c *Component) {
 			for _, name := range sortedKeys(c.Secrets) {
-				if c.SecretStore == "" && d.clean(n.path, "auth") {
-					at := join(join(n.path, "metadata"), name)
+				if at := join(join(n.path, "metadata"), name); c.SecretStore == "" && d.clean(n.path, "auth") && !d.tainted[at] {
 					d.wrong(at, at+" needs a secret store", `add auth = { secretStore = "…" } to `+n.path)
 				}
 			}

@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 )
 
-// maxDepth is how deep arrays and inline tables may nest: far beyond any use,
+// maxDepth is how deep tables and arrays may nest: far beyond any use,
 // and far below what would exhaust the stack of the parser.
 const maxDepth = 50
 
@@ -24,7 +24,10 @@ type index struct {
 
 // spot holds offsets into the text: where a key begins, where its value
 // begins and ends. For a table with a header all of the header is its value.
-type spot struct{ key, value, end int }
+type spot struct {
+	key, value, end int
+	implied         bool // the key stands in a longer one only, such as a in a.b
+}
 
 // statement is one "key = value".
 type statement struct {

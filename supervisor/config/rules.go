@@ -90,12 +90,14 @@ func shell() rule[string] {
 
 // enum is one of a few words.
 func enum(words ...string) rule[string] {
-	return where(text(), shape{"enum": words}, func(s string) (string, string) {
+	r := where(text(), nil, func(s string) (string, string) {
 		if slices.Contains(words, s) {
 			return "", ""
 		}
 		return fmt.Sprintf("must be %s, not %q", oneOf(words), s), didYouMean(s, words)
 	})
+	r.shape = shape{"anyOf": []shape{{"enum": words}, varShape()}}
+	return r
 }
 
 // oneOf lists words with commas and "or".
@@ -115,7 +117,7 @@ func number[V int | float64](kind string, least, most V) rule[V] {
 		what = fmt.Sprintf("a number from %v to %v", least, most)
 	}
 	return rule[V]{shape{"anyOf": []shape{s, varShape()}}, func(d *decoder, n node) (V, bool) {
-		v := n.value
+		v, hint := n.value, plainNumber(n.value)
 		if s, ok := v.(string); ok && strings.Contains(s, "${") {
 			s, ok := d.expand(n.path, s)
 			if !ok {
@@ -133,7 +135,7 @@ func number[V int | float64](kind string, least, most V) rule[V] {
 		if ok && f >= float64(least) && f <= float64(most) && float64(V(f)) == f {
 			return V(f), true
 		}
-		d.mustBe(n, what, plainNumber(n.value))
+		d.mustBe(n, what, hint)
 		return 0, false
 	}}
 }
@@ -185,7 +187,7 @@ func duration() rule[time.Duration] {
 		func(d *decoder, n node) (time.Duration, bool) {
 			s, ok := n.value.(string)
 			if !ok {
-				hint := "write " + example
+				hint := ""
 				if i, isInt := n.value.(int64); isInt {
 					hint = fmt.Sprintf(`write "%ds" for seconds or "%dms" for milliseconds`, i, i)
 				}

@@ -50,26 +50,23 @@ func (s *scanner) header() string {
 	for i, p := range parts {
 		path = join(path, p.name)
 		last := i == len(parts)-1
-		here := spot{key: p.offset, value: start, end: end}
+		here := spot{p.offset, start, end, !last}
 		if last && many {
-			s.implied(path, here)
+			s.note(path, here)
 			path = element(path, s.tables[path])
 			s.tables[parent(path)]++
 			s.spots[path] = here
 			continue
 		}
-		if last {
-			s.spots[path] = here
-		}
-		s.implied(path, here)
+		s.note(path, here)
 		path = s.latest(path)
 	}
 	return path
 }
 
-// implied notes a spot unless the path has one.
-func (s *scanner) implied(path string, here spot) {
-	if _, ok := s.spots[path]; !ok {
+// note keeps a spot unless the path has one that is as good.
+func (s *scanner) note(path string, here spot) {
+	if first, ok := s.spots[path]; !ok || first.implied && !here.implied {
 		s.spots[path] = here
 	}
 }
@@ -111,8 +108,9 @@ func (s *scanner) pair(path string) (read, bool) {
 	s.space(false)
 	for i, p := range parts {
 		path = join(path, p.name)
-		s.implied(path, spot{key: p.offset, value: s.pos, end: s.pos})
-		if i < len(parts)-1 {
+		last := i == len(parts)-1
+		s.note(path, spot{p.offset, s.pos, s.pos, !last})
+		if !last {
 			path = s.latest(path)
 		}
 	}
@@ -148,7 +146,10 @@ func (s *scanner) dotted() []part {
 				return nil
 			}
 		}
-		parts = append(parts, p)
+		if parts = append(parts, p); len(parts) > maxDepth {
+			s.deep()
+			return nil
+		}
 		s.space(false)
 		if s.pos >= len(s.text) || s.text[s.pos] != '.' {
 			return parts
@@ -167,9 +168,7 @@ func (s *scanner) value(path string) bool {
 		return s.str()
 	case '[', '{':
 		if s.depth >= maxDepth {
-			if s.tooDeep < 0 {
-				s.tooDeep = s.pos
-			}
+			s.deep()
 			return false
 		}
 		s.depth++
@@ -187,6 +186,13 @@ func (s *scanner) value(path string) bool {
 		s.pos-- // white space inside belongs to a date with a time
 	}
 	return s.pos > start
+}
+
+// deep notes that something is nested beyond maxDepth here.
+func (s *scanner) deep() {
+	if s.tooDeep < 0 {
+		s.tooDeep = s.pos
+	}
 }
 
 func (s *scanner) array(path string) bool {

@@ -117,8 +117,15 @@ func (d *decoder) syntax(e toml.ParseError, offset int) {
 	case strings.Contains(msg, "control characters"):
 		hint = "remove the character, or write it as an escape such as \\u001b"
 	default:
+		msg = strings.ReplaceAll(msg, `'\n' instead`, "the end of the line")
 		if r, n := utf8.DecodeRuneInString(msg); n > 0 {
 			msg = strings.ToLower(string(r)) + msg[n:]
+		}
+	}
+	for _, st := range d.index.statements {
+		began, _ := d.index.position(st.start)
+		if line, _ := d.index.position(offset); !st.closed && st.start < offset && offset <= st.end && began < line {
+			hint = fmt.Sprintf("the value that begins on line %d is not closed", began)
 		}
 	}
 	d.report(offset, "", msg, hint)

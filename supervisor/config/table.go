@@ -122,7 +122,7 @@ func (t table[T]) fill(d *decoder, n node, into *T) bool {
 		case value != nil:
 			whole = f.read(d, node{path, value}, into) && whole
 		case f.need:
-			d.wrongKey(n.path, fmt.Sprintf("%s has no %s", n.path, f.key), fmt.Sprintf("add %s = …: %s", f.key, lowerFirst(f.doc)))
+			d.wrongKey(n.path, fmt.Sprintf("%s has no %s", n.path, f.key), fmt.Sprintf("add %s = …: %s", f.key, lowerFirst(strings.TrimSuffix(f.doc, "."))))
 			d.taint(path)
 			whole = false
 		case f.standard != nil:
@@ -155,18 +155,30 @@ func (t table[T]) unknown(d *decoder, n node, given map[string]any) map[string]s
 			msg += " in " + n.path
 		}
 		likely := t.named(key)
-		hint := fmt.Sprintf("did you mean %q?", likely)
-		if likely == "" {
-			hint = "it has the keys " + strings.Join(names, ", ")
-		} else {
+		if likely != "" {
 			meant[likely] = key
 		}
-		if home := t.home(key); home != "" && likely == "" {
-			hint = fmt.Sprintf("%s belongs into [%s]", key, join(n.path, home))
-		}
-		d.wrongKey(join(n.path, key), msg, hint)
+		d.wrongKey(join(n.path, key), msg, t.advice(n.path, key, likely))
 	}
 	return meant
+}
+
+// advice is what to do about an unknown key.
+func (t table[T]) advice(path, key, likely string) string {
+	if likely != "" {
+		return fmt.Sprintf("did you mean %q?", likely)
+	}
+	if home := t.home(key); home != "" {
+		return fmt.Sprintf("%s belongs into [%s]", key, join(path, home))
+	}
+	if len(t.fields) > 12 {
+		return "`mesh schema` lists the keys that there are"
+	}
+	var names []string
+	for _, f := range t.fields {
+		names = append(names, f.key)
+	}
+	return "the keys here are " + strings.Join(names, ", ")
 }
 
 // named gives the key that a word likely stands for, "" when there is none.

@@ -101,12 +101,15 @@ func (d *decoder) checkMesh(m *Mesh) {
 }
 
 // checkNames finds names that mean two things: names on the network have no
-// case, and instances are named after their app.
+// case, names of variables such as MESH_ORDERS_PORT have no dash, and instances
+// are named after their app.
 func (d *decoder) checkNames(m *Mesh, ids []string) {
+	plain := func(id string) string { return strings.ReplaceAll(strings.ToLower(id), "-", "_") }
 	for i, id := range ids {
 		for _, other := range ids[:i] {
-			if strings.EqualFold(id, other) {
-				d.wrongKey(join("apps", id), fmt.Sprintf("the app ids %s and %s differ in case only", other, id), "names on the network have no case: rename one")
+			if plain(id) == plain(other) {
+				d.wrongKey(join("apps", id), fmt.Sprintf("the app ids %s and %s differ only in case or in - and _", other, id),
+					"they would share names on the network or in the environment: rename one")
 			}
 		}
 	}
@@ -199,7 +202,9 @@ func (d *decoder) checkCycles(m *Mesh) {
 		trail = append(trail, id)
 		for _, dep := range m.Find(id).DependsOn {
 			switch {
-			case m.Find(dep.App) == nil || state[dep.App] == done:
+			case m.Find(dep.App) == nil || state[dep.App] == done || !d.index.has(join(join("apps", id), "depends_on")):
+			case dep.App == id:
+				d.wrongKey(d.dependencyPath(id, id), id+" waits for itself", "remove the dependency")
 			case state[dep.App] == walking:
 				ring := append(slices.Clone(trail[slices.Index(trail, dep.App):]), dep.App)
 				d.wrongKey(d.dependencyPath(id, dep.App), "these apps wait for each other: "+strings.Join(ring, " → "), "remove one of the dependencies")
