@@ -88,11 +88,11 @@ func (d *decoder) folderMissing(path string) string {
 	info, err := d.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return "does not exist"
+		return "the folder " + d.shown(path) + " does not exist"
 	case err != nil:
-		return "cannot be opened: " + err.Error()
+		return "the folder " + d.shown(path) + " cannot be opened: " + err.Error()
 	case !info.IsDir():
-		return "is not a folder"
+		return d.shown(path) + " is not a folder"
 	}
 	return ""
 }

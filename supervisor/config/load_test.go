@@ -183,6 +183,12 @@ idle = "1s"
 [faults.f]
 target = "order"
 abort = 503
+[apps.none]
+command = "x"
+instances = 0
+[apps.shop]
+command = "x"
+depends_on = { none = "started" }
 `)
 	want := `/shop/mesh.toml:4:1: ordres is not in this mesh
   [resiliency.targets.ordres]
@@ -197,7 +203,11 @@ abort = 503
 /shop/mesh.toml:9:10: order is not in this mesh
   target = "order"
            ^
-  did you mean "orders"?`
+  did you mean "orders"?
+
+/shop/mesh.toml:16:23: shop waits until none is scaled up: it has no instances
+  depends_on = { none = "started" }
+                        ^`
 	if got := m.Warnings.Error(); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}

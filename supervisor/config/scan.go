@@ -101,11 +101,11 @@ type read struct {
 // pair reads "a.b = value" below a path. It is false when there is no value.
 func (s *scanner) pair(path string) (read, bool) {
 	parts := s.dotted()
-	if s.pos >= len(s.text) || s.text[s.pos] != '=' || len(parts) == 0 {
-		return read{}, false
+	given := len(parts) > 0 && s.pos < len(s.text) && s.text[s.pos] == '='
+	if given {
+		s.pos++
+		s.space(false)
 	}
-	s.pos++
-	s.space(false)
 	for i, p := range parts {
 		path = join(path, p.name)
 		last := i == len(parts)-1
@@ -113,6 +113,9 @@ func (s *scanner) pair(path string) (read, bool) {
 		if !last {
 			path = s.latest(path)
 		}
+	}
+	if !given {
+		return read{}, false
 	}
 	start := s.pos
 	closed := s.value(path)

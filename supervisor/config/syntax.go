@@ -78,8 +78,12 @@ func (d *decoder) patch(text string, line, offset int, msg string) (string, bool
 		}
 		lines := strings.SplitAfter(text, "\n")
 		head := "" // a key given twice leaves nothing behind
-		if st.value > 0 && (offset >= st.value || !strings.Contains(msg, "already")) {
+		key := strings.TrimSpace(d.index.text[st.start:st.end])
+		switch {
+		case st.value > 0 && (offset >= st.value || !strings.Contains(msg, "already")):
 			head = d.index.text[d.index.lines[first-1]:st.value] + `"` + broken + `"`
+		case st.value == 0 && key != "" && strings.Trim(key, bareChars) == "":
+			head = key + ` = "` + broken + `"`
 		}
 		if strings.Contains(lines[first-1], broken) || lines[first-1] == "\n" {
 			return text, false // patched before: that did not help
@@ -116,6 +120,8 @@ func (d *decoder) syntax(e toml.ParseError, offset int) {
 		hint = `write \\ for a backslash, or put the text in single quotes`
 	case strings.Contains(msg, "control characters"):
 		hint = "remove the character, or write it as an escape such as \\u001b"
+	case strings.HasPrefix(msg, "expected '.' or '=', but got '\\n'"), strings.HasPrefix(msg, "expected value but found '\\n'"):
+		msg, hint = "a key without a value", "write it as key = value on one line, or remove it"
 	default:
 		msg = strings.ReplaceAll(msg, `'\n' instead`, "the end of the line")
 		if r, n := utf8.DecodeRuneInString(msg); n > 0 {

@@ -12,7 +12,7 @@ func (d *decoder) checkApp(n node, a *App) {
 	at := func(key string) string { return join(n.path, key) }
 	if d.index.has(at("dir")) && d.clean(n.path, "dir") {
 		if why := d.folderMissing(a.Dir); why != "" {
-			d.wrong(at("dir"), fmt.Sprintf("the folder %s %s", d.shown(a.Dir), why), "")
+			d.wrong(at("dir"), why, "")
 		}
 	}
 	if a.Instances > 1 && a.Port != 0 && d.clean(n.path, "instances", "port") {
@@ -181,6 +181,8 @@ func (d *decoder) checkDependencies(m *Mesh, ids []string) {
 					hint = "add [apps." + dep.App + "], or remove it here"
 				}
 				d.wrongKey(path, fmt.Sprintf("%s depends on %s, which is no app", a.ID, dep.App), hint)
+			case other.Instances == 0 && d.clean(join("apps", dep.App), "instances"):
+				d.warn(path, fmt.Sprintf("%s waits until %s is scaled up: it has no instances", a.ID, dep.App), "")
 			case dep.Condition != "completed" || !d.clean(join("apps", dep.App), "command", "restart"):
 			case other.External():
 				d.wrong(path, dep.App+" never completes: it has no command", `wait for "ready" instead`)
