@@ -53,6 +53,7 @@ type instance struct {
 	linkName string
 	nearby   bool       // heard on the loopback interface
 	source   netip.Addr // who said so last
+	local    bool       // and whether that is this host
 	appID    string     // "" until its TXT record is heard
 	target   string     // host name, lower case; "" until its SRV record is heard
 	port     uint16

@@ -153,6 +153,28 @@ func TestStrangersAreNoSidecars(t *testing.T) {
 	}
 }
 
+// A sidecar that answers on one interface and takes leave on another is gone
+// from both, but another host cannot take leave for it.
+func TestGoodbyeOnAnotherInterface(t *testing.T) {
+	r, _ := inMemory(testLo, testEth)
+	own := netip.MustParseAddrPort("10.1.2.3:5353")
+	r.hear(t, sidecar(t, "orders", "1", 50002, "10.1.2.3"), own, 1)
+	bye := sidecar(t, "orders", "1", 50002, "10.1.2.3")
+	for _, rrs := range [][]dns.RR{bye.Answer, bye.Extra} {
+		for _, rr := range rrs {
+			rr.Header().Ttl = 0
+		}
+	}
+	r.hear(t, bye, neighbour, 2)
+	if got := addrs(r.Known("orders")); len(got) != 1 {
+		t.Errorf("another host has taken leave for it: %v", got)
+	}
+	r.hear(t, bye, own, 2)
+	if got := addrs(r.Known("orders")); len(got) != 0 {
+		t.Errorf("after its goodbye, it is at %v", got)
+	}
+}
+
 // A flood fills neither the memory nor the way of the names that are in use.
 func TestFlood(t *testing.T) {
 	r, out := inMemory(testLo, testEth)

@@ -95,14 +95,24 @@ func (t *teller) touch(i *instance) {
 	if _, known := t.touched[i]; !known {
 		t.touched[i] = i.state()
 	}
-	i.heard, i.source, i.asked = t.h.now, t.h.source, 0
+	i.heard, i.source, i.local, i.asked = t.h.now, t.h.source, t.h.local, 0
 	i.suspect, i.doubt = time.Time{}, time.Time{}
 }
 
-func (t *teller) forget(s *service, i *instance) {
-	t.drop(s, i)
-	delete(t.touched, i)
-	t.dirty[dirt{s, i.appID}] = true
+// goodbye forgets an instance on the interface of this packet, and on the
+// others if its own host has said so: Dapr's sidecars answer on an interface on
+// which they do not take leave.
+func (t *teller) goodbye(s *service, name string) {
+	if s == nil {
+		return
+	}
+	for _, i := range s.instances {
+		if i.name == name && (i.link == t.h.link.index || i.source == t.h.source || i.local && t.h.local) {
+			t.drop(s, i)
+			delete(t.touched, i)
+			t.dirty[dirt{s, i.appID}] = true
+		}
+	}
 }
 
 // pointer takes in that a service has an instance.
@@ -114,9 +124,7 @@ func (t *teller) pointer(p *dns.PTR) {
 		i = s.instances[where]
 	}
 	if p.Hdr.Ttl == 0 {
-		if i != nil {
-			t.forget(s, i)
-		}
+		t.goodbye(s, where.name)
 		return
 	}
 	if i == nil {
@@ -162,7 +170,7 @@ func (t *teller) serviceOf(instance string) *service {
 func (t *teller) server(i *instance, rr *dns.SRV) {
 	s := t.serviceOf(i.name)
 	if rr.Hdr.Ttl == 0 {
-		t.forget(s, i)
+		t.goodbye(s, i.name)
 		return
 	}
 	t.touch(i)
@@ -178,7 +186,7 @@ func (t *teller) server(i *instance, rr *dns.SRV) {
 func (t *teller) text(i *instance, rr *dns.TXT) {
 	s := t.serviceOf(i.name)
 	if rr.Hdr.Ttl == 0 {
-		t.forget(s, i)
+		t.goodbye(s, i.name)
 		return
 	}
 	t.touch(i)
