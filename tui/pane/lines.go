@@ -1,0 +1,91 @@
+package pane
+
+import (
+	"slices"
+
+	"mesh/supervisor/state"
+	"mesh/tui/grid"
+)
+
+// keepLines is how many lines of output a pane remembers at least.
+const keepLines = 20_000
+
+// Lines is the output of one app or of all, as far as it is remembered. The
+// zero value is that of all apps.
+type Lines struct {
+	app     string
+	all     []state.Line // oldest first
+	skipped uint64       // lines that came faster than they could be read
+	changed uint64       // grows with every change
+}
+
+// Choose turns to the output of another app or instance; "" is all of them.
+func (l *Lines) Choose(app string) {
+	if app != l.app {
+		*l = Lines{app: app, changed: l.changed + 1}
+	}
+}
+
+// Want says which lines are still unknown: those of the app above after.
+func (l *Lines) Want() (app string, after uint64) {
+	if len(l.all) == 0 {
+		return l.app, 0
+	}
+	return l.app, l.all[len(l.all)-1].Seq
+}
+
+// Add takes in the lines that were asked for with what Want gave, and says
+// whether there was anything new. Lines of an earlier choice are ignored.
+func (l *Lines) Add(app string, after uint64, lines []state.Line) bool {
+	if a, n := l.Want(); a != app || n != after || len(lines) == 0 {
+		return false
+	}
+	if first := lines[0].Seq; l.app == "" && after > 0 && first > after+1 {
+		l.skipped += first - after - 1
+	}
+	l.all = append(l.all, lines...)
+	if n := len(l.all) - keepLines; n > keepLines {
+		l.all = slices.Delete(l.all, 0, n)
+	}
+	l.changed++
+	return true
+}
+
+// drawLast draws the end of the lines, each cut to one line of the area.
+func drawLast(area grid.Area, lines []state.Line, t *Theme) {
+	w, h := area.Size()
+	if len(lines) == 0 {
+		area.Text(2, 0, "no output yet", t.Dim)
+		return
+	}
+	lines = lines[max(0, len(lines)-h):]
+	for y := range lines {
+		x := drawMargin(area, y, &lines[y], 0, t)
+		area.Sub(x, y, w-x, 1).ANSI(0, 0, lines[y].Text, ground(&lines[y], t), 0)
+	}
+}
+
+// drawMargin draws what stands before a line: the instance when names is not
+// 0 but the width for it, and a bar that tells the streams apart.
+func drawMargin(area grid.Area, y int, l *state.Line, names int, t *Theme) (x int) {
+	if names > 0 {
+		x = area.Cut(0, y, names, l.Instance, t.Name(l.App)) + 1
+	}
+	r, st := '│', t.Faint
+	switch l.Stream {
+	case "stderr":
+		r, st = '┃', t.Warn
+	case "mesh":
+		r, st = '◆', t.Info
+	}
+	area.Rune(x, y, r, st)
+	return x + 2
+}
+
+// ground gives the style in which the text of a line begins.
+func ground(l *state.Line, t *Theme) grid.Style {
+	if l.Stream == "mesh" {
+		return t.Info
+	}
+	return t.Text
+}

@@ -1,0 +1,281 @@
+package pane
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"mesh/runtime/flow"
+	"mesh/runtime/flow/filter"
+	"mesh/tui/grid"
+)
+
+// Streams lists the invocations, the live ones on top. Make one with
+// NewStreams.
+type Streams struct {
+	w        *World
+	rates    rates
+	filter   *filter.Filter
+	rows     []streamRow
+	selected string // id of the selected flow
+	follow   bool   // the selection stays on the first row
+	sort     int    // column; -1: live first, then latest first
+	down     bool   // sorted from large to small
+	top      int
+	page     int // rows that were drawn
+	drawn    int // cells that the columns had
+	cols     []column[streamRow]
+	keys     []Binding
+}
+
+type streamRow struct {
+	*flow.View
+	is    filter.Diagnosis
+	order int // in the snapshot
+}
+
+// NewStreams gives the pane that looks at w.
+func NewStreams(w *World) *Streams {
+	s := &Streams{w: w, follow: true, sort: -1}
+	s.cols = s.columns()
+	s.keys = s.bindings()
+	return s
+}
+
+// Refresh takes in a new snapshot.
+func (s *Streams) Refresh() {
+	s.rates.update(s.w.Now, s.w.Flows)
+	s.choose()
+}
+
+// choose filters and sorts the rows.
+func (s *Streams) choose() {
+	s.rows = s.rows[:0]
+	for i := range s.w.Flows {
+		if v := &s.w.Flows[i]; s.filter.Match(v) {
+			s.rows = append(s.rows, streamRow{v, filter.Diagnose(v), i})
+		}
+	}
+	if s.sort >= 0 {
+		less := s.cols[s.sort].cmp
+		slices.SortStableFunc(s.rows, func(a, b streamRow) int {
+			if a.Live != b.Live { // live ones stay on top
+				if a.Live {
+					return -1
+				}
+				return 1
+			}
+			if s.down {
+				return less(&b, &a)
+			}
+			return less(&a, &b)
+		})
+	}
+	if len(s.rows) > 0 && (s.follow || s.selected == "") {
+		s.selected = s.rows[0].ID
+	}
+}
+
+// Filter sets what is shown; nil shows everything.
+func (s *Streams) Filter(f *filter.Filter) {
+	s.filter, s.top = f, 0
+	s.choose()
+	if s.index() < 0 && len(s.rows) > 0 {
+		s.selected = s.rows[0].ID
+	}
+}
+
+// Filtered gives the text of the filter, "" when everything is shown.
+func (s *Streams) Filtered() string { return s.filter.String() }
+
+// Selected gives the id of the selected flow, "" when there is none.
+func (s *Streams) Selected() string { return s.selected }
+
+func (s *Streams) index() int {
+	return slices.IndexFunc(s.rows, func(r streamRow) bool { return r.ID == s.selected })
+}
+
+// Step selects the flow n rows below, and ends following.
+func (s *Streams) Step(n int) {
+	if len(s.rows) == 0 {
+		return
+	}
+	s.follow = false
+	s.selected = s.rows[min(max(0, s.index()+n), len(s.rows)-1)].ID
+}
+
+// Bindings gives what keys do here.
+func (s *Streams) Bindings() []Binding { return s.keys }
+
+func (s *Streams) bindings() []Binding {
+	return []Binding{
+		move([]string{"up", "k"}, "up", "select the stream above", func() { s.Step(-1) }),
+		move([]string{"down", "j"}, "down", "select the stream below", func() { s.Step(1) }),
+		move([]string{"pgup", "ctrl+b"}, "page up", "a page up", func() { s.Step(-max(1, s.page-1)) }),
+		move([]string{"pgdown", "ctrl+f"}, "page down", "a page down", func() { s.Step(max(1, s.page-1)) }),
+		move([]string{"home", "g"}, "first", "select the first stream", func() { s.Step(-len(s.rows)) }),
+		move([]string{"end", "G"}, "last", "select the last stream", func() { s.Step(len(s.rows)) }),
+		{Keys: []string{"enter"}, Name: "lanes", Help: "the chunk lanes of the stream", Hint: "lanes", Do: func(string) Action {
+			if s.index() < 0 {
+				return Say{"there is no stream to show"}
+			}
+			return Show{View: ViewLanes, Flow: s.selected}
+		}},
+		{Keys: []string{"/"}, Name: "filter", Arg: "[FILTER]", Help: "show only some streams", Hint: "filter", Do: s.prompt},
+		move([]string{"x"}, "no filter", "show all streams again", func() { s.Filter(nil) }),
+		{Keys: []string{"o", ">"}, Name: "sort", Arg: "[COLUMN]", Help: "sort by the next column", Hint: "order", Do: s.sortBy},
+		move([]string{"<"}, "sort back", "sort by the column before", func() { s.nextSort(-1) }),
+		move([]string{"O"}, "turn order", "turn the order round", func() { s.down = !s.down; s.choose() }),
+		{Keys: []string{"f"}, Name: "follow", Help: "keep the first stream selected, or stop that", Hint: "follow", Do: func(string) Action {
+			s.follow = !s.follow
+			s.choose()
+			return nil
+		}},
+		{Keys: []string{"l"}, Name: "callee logs", Help: "the logs of the app that is called", Do: func(string) Action {
+			if i := s.index(); i >= 0 {
+				return Show{View: ViewLogs, App: s.rows[i].Callee}
+			}
+			return nil
+		}},
+	}
+}
+
+func (s *Streams) prompt(arg string) Action {
+	if arg == "" {
+		return Prompt{Kind: PromptFilter, Text: s.Filtered()}
+	}
+	return Show{View: ViewStreams, Filter: arg}
+}
+
+func (s *Streams) sortBy(arg string) Action {
+	arg = strings.ToLower(strings.TrimSpace(arg))
+	if arg == "" {
+		s.nextSort(1)
+		return nil
+	}
+	var names []string
+	for i := range s.cols {
+		if s.cols[i].cmp == nil {
+			continue
+		}
+		if s.cols[i].title == arg {
+			s.sort, s.down = i, true
+			s.choose()
+			return nil
+		}
+		names = append(names, s.cols[i].title)
+	}
+	return Say{"sort by one of " + strings.Join(names, ", ")}
+}
+
+// nextSort goes to the next column that can be sorted by; beyond the last one
+// comes the order of time.
+func (s *Streams) nextSort(step int) {
+	for range len(s.cols) + 1 {
+		s.sort += step
+		if s.sort >= len(s.cols) {
+			s.sort = -1
+		}
+		if s.sort < -1 {
+			s.sort = len(s.cols) - 1
+		}
+		if s.sort == -1 || s.cols[s.sort].cmp != nil {
+			break
+		}
+	}
+	s.down = true
+	s.choose()
+}
+
+// Click selects the row at line y, or sorts by the title that was clicked; a
+// click on the selected row shows its lanes.
+func (s *Streams) Click(x, y int) Action {
+	if y == 1 {
+		for _, p := range place(s.cols, s.drawn) {
+			if x-3 >= p.x && x-3 <= p.x+p.w && s.cols[p.col].cmp != nil {
+				s.down = s.sort != p.col || !s.down
+				s.sort = p.col
+				s.choose()
+			}
+		}
+		return nil
+	}
+	i := s.top + y - 2
+	if y < 2 || i >= len(s.rows) {
+		return nil
+	}
+	if s.rows[i].ID == s.selected {
+		return Show{View: ViewLanes, Flow: s.selected}
+	}
+	s.selected, s.follow = s.rows[i].ID, false
+	return nil
+}
+
+// Wheel moves the selection.
+func (s *Streams) Wheel(n, _ int) { s.Step(n) }
+
+func (s *Streams) columns() []column[streamRow] {
+	dim := func() grid.Style { return s.w.Theme.Dim }
+	by := func(f func(r *streamRow) int64) func(a, b *streamRow) int {
+		return func(a, b *streamRow) int { return cmp.Compare(f(a), f(b)) }
+	}
+	return []column[streamRow]{
+		{title: "id", width: 6, drop: 9, draw: text(func(r *streamRow) (string, grid.Style) { return r.ID[:min(4, len(r.ID))], dim() })},
+		{title: "route", width: 22, grow: true, draw: s.drawRoute, cmp: func(a, b *streamRow) int {
+			return cmp.Or(strings.Compare(a.Callee, b.Callee), strings.Compare(a.Path, b.Path))
+		}},
+		{title: "kind", width: 5, drop: 8, draw: text(func(r *streamRow) (string, grid.Style) { return kind(r.View), dim() })},
+		{title: "age", width: 6, right: true, drop: 4, draw: number(func(r *streamRow) (string, grid.Style) {
+			return filter.Seconds(r.Age), s.w.Theme.Text
+		}), cmp: by(func(r *streamRow) int64 { return int64(r.Age) })},
+		{title: "ttfb", width: 6, right: true, drop: 5, draw: number(func(r *streamRow) (string, grid.Style) {
+			if d, ok := filter.TTFB(r.View); ok {
+				return filter.Seconds(d), s.w.Theme.Text
+			}
+			return none, s.w.Theme.Faint
+		}), cmp: by(func(r *streamRow) int64 { d, _ := filter.TTFB(r.View); return int64(d) })},
+		{title: "chunks", width: 9, right: true, drop: 6, draw: number(func(r *streamRow) (string, grid.Style) {
+			req, rep := filter.Chunks(r.View, flow.Request), filter.Chunks(r.View, flow.Reply)
+			return count(req) + "/" + count(rep), s.w.Theme.Text
+		}), cmp: by(func(r *streamRow) int64 {
+			return int64(filter.Chunks(r.View, flow.Request) + filter.Chunks(r.View, flow.Reply))
+		})},
+		{title: "bytes", width: 6, right: true, drop: 2, draw: number(func(r *streamRow) (string, grid.Style) {
+			return size(total(r.View)), s.w.Theme.Text
+		}), cmp: by(func(r *streamRow) int64 { return int64(total(r.View)) })},
+		{title: "rate 8s", width: rateSlots, drop: 3, draw: s.drawRate},
+		{title: "gap", width: 6, right: true, drop: 7, draw: number(func(r *streamRow) (string, grid.Style) {
+			if g := filter.Gap(r.View); g > 0 {
+				return filter.Seconds(g), s.w.Theme.Text
+			}
+			return none, s.w.Theme.Faint
+		}), cmp: by(func(r *streamRow) int64 { return int64(filter.Gap(r.View)) })},
+		{title: "state", width: 14, grow: true, draw: text(func(r *streamRow) (string, grid.Style) {
+			_, st := s.w.Theme.flow(r.is.State)
+			return s.w.Words(r.View, r.is), st
+		}), cmp: func(a, b *streamRow) int {
+			return cmp.Or(cmp.Compare(a.is.State, b.is.State), cmp.Compare(a.Status, b.Status))
+		}},
+	}
+}
+
+// kind says what sort of call it is, and how it travels when that is short.
+func kind(v *flow.View) string {
+	k := cmp.Or(v.Kind, "http")
+	if v.Transport == "unary" {
+		return k + "¹" // whole bodies
+	}
+	return k
+}
+
+// title says how many streams there are and how they are chosen.
+func (s *Streams) title() string {
+	live := 0
+	for i := range s.rows {
+		if s.rows[i].Live {
+			live++
+		}
+	}
+	return strconv.Itoa(live) + " live, " + strconv.Itoa(len(s.rows)-live) + " ended"
+}
