@@ -1,0 +1,180 @@
+package grpcapi
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+
+	commonv1 "github.com/dapr/dapr/pkg/proto/common/v1"
+	runtimev1 "github.com/dapr/dapr/pkg/proto/runtime/v1"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/anypb"
+
+	"mesh/runtime/flow"
+	"mesh/runtime/stream"
+)
+
+// InvokeService calls an app with a whole body and gives the whole reply. What
+// the app answers with an HTTP status outside 2xx becomes a gRPC error; the
+// status itself is in the header dapr-http-status.
+func (s *Server) InvokeService(ctx context.Context, req *runtimev1.InvokeServiceRequest) (_ *commonv1.InvokeResponse, err error) {
+	c, err := invokeCall(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	f := s.o.Recorder.Begin(flow.Head{
+		Caller: s.o.API.AppID(), Callee: c.AppID, Verb: c.Verb, Path: "/" + c.Path, Kind: "grpc",
+	})
+	c.Flow = f
+	defer func() { f.End(err) }()
+	f.Mark(flow.Request, flow.CallerIn, int(c.Length))
+
+	reply, err := s.o.API.Invoke(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	defer reply.Body.Close()
+	data, err := s.readReply(reply, c.Verb)
+	if err != nil {
+		return nil, err
+	}
+	if err := grpc.SetHeader(ctx, replyMetadata(reply)); err != nil {
+		return nil, fmt.Errorf("setting the headers of the reply: %w", err)
+	}
+	f.Mark(flow.Reply, flow.CallerOut, len(data))
+	if reply.Status < 200 || reply.Status > 299 {
+		return nil, replyError(reply.Status, data)
+	}
+	return &commonv1.InvokeResponse{
+		Data:        &anypb.Any{Value: data},
+		ContentType: reply.Header.Get("Content-Type"),
+	}, nil
+}
+
+// invokeCall makes the call that the request asks for.
+func invokeCall(ctx context.Context, req *runtimev1.InvokeServiceRequest) (*stream.Call, error) {
+	msg := req.GetMessage()
+	ext := msg.GetHttpExtension()
+	switch {
+	case req.GetId() == "":
+		return nil, status.Error(codes.InvalidArgument, "the request names no app: set id")
+	case msg == nil:
+		return nil, status.Error(codes.InvalidArgument, "the request has no message")
+	case ext == nil:
+		return nil, status.Error(codes.InvalidArgument, "missing HTTP extension field")
+	}
+	switch ext.GetVerb() {
+	case commonv1.HTTPExtension_NONE, commonv1.HTTPExtension_CONNECT:
+		return nil, status.Errorf(codes.InvalidArgument, "invalid HTTP verb %v", ext.GetVerb())
+	case commonv1.HTTPExtension_GET, commonv1.HTTPExtension_HEAD, commonv1.HTTPExtension_POST, commonv1.HTTPExtension_PUT,
+		commonv1.HTTPExtension_DELETE, commonv1.HTTPExtension_OPTIONS, commonv1.HTTPExtension_TRACE, commonv1.HTTPExtension_PATCH:
+	default:
+		return nil, status.Errorf(codes.InvalidArgument, "invalid HTTP verb %d", ext.GetVerb())
+	}
+	path, err := stream.CleanPath(msg.GetMethod())
+	if err != nil {
+		return nil, status.Error(codes.InvalidArgument, err.Error())
+	}
+	c := &stream.Call{
+		AppID: req.GetId(), Verb: ext.GetVerb().String(), Path: path, Query: ext.GetQuerystring(), Header: requestHeader(ctx),
+	}
+	if ct := msg.GetContentType(); ct != "" {
+		c.Header["Content-Type"] = []string{ct}
+	}
+	if data := msg.GetData().GetValue(); len(data) > 0 {
+		c.Body, c.Length = bytes.NewReader(data), int64(len(data))
+	}
+	return c, nil
+}
+
+// requestHeader makes HTTP headers of the metadata of a gRPC call.
+func requestHeader(ctx context.Context) http.Header {
+	md, _ := metadata.FromIncomingContext(ctx)
+	h := make(http.Header, len(md))
+	for key, values := range md {
+		// Content-Type is that of gRPC; the message has the real one.
+		if key != "content-type" && key != tokenKey && key != "dapr-app-id" {
+			h[http.CanonicalHeaderKey(key)] = values
+		}
+	}
+	stream.StripHopByHop(h)
+	return h
+}
+
+// readReply reads the whole body, which has to fit into one message.
+func (s *Server) readReply(r *stream.Reply, verb string) ([]byte, error) {
+	// The message has a few bytes besides the body.
+	limit := int64(s.o.MaxMessage - 1<<10)
+	tooLarge := func() error {
+		return status.Errorf(codes.ResourceExhausted,
+			"the reply is larger than %d bytes (the limit of a gRPC message): call the app over HTTP, which streams", limit)
+	}
+	if verb == http.MethodHead || r.Status == http.StatusNotModified {
+		return nil, nil
+	}
+	if r.Length > limit {
+		return nil, tooLarge()
+	}
+	var b bytes.Buffer
+	if r.Length > 0 {
+		b.Grow(int(r.Length) + bytes.MinRead)
+	}
+	n, err := b.ReadFrom(io.LimitReader(r.Body, limit+1))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("reading the reply: %w", err)
+	case n > limit:
+		return nil, tooLarge()
+	}
+	return b.Bytes(), nil
+}
+
+// replyMetadata makes gRPC metadata of a reply's headers. Those that HTTP
+// itself defines get a prefix, as in Dapr.
+func replyMetadata(r *stream.Reply) metadata.MD {
+	md := make(metadata.MD, len(r.Header)+1)
+	for key, values := range r.Header {
+		name := strings.ToLower(key)
+		switch {
+		case name == "content-type", name == "content-length", strings.HasSuffix(name, "-bin"):
+			continue
+		case standard(key), strings.HasPrefix(name, "grpc-"):
+			name = "dapr-" + name
+		}
+		for _, v := range values {
+			if printable(v) {
+				md[name] = append(md[name], v)
+			}
+		}
+	}
+	md["dapr-http-status"] = []string{strconv.Itoa(r.Status)}
+	return md
+}
+
+// standard says whether a header is one that HTTP defines.
+func standard(key string) bool {
+	switch key {
+	case "Accept", "Accept-Charset", "Accept-Language", "Accept-Ranges", "Authorization", "Cache-Control", "Cookie", "Date",
+		"Expect", "From", "Host", "If-Match", "If-Modified-Since", "If-None-Match", "If-Schedule-Tag-Match",
+		"If-Unmodified-Since", "Max-Forwards", "Origin", "Pragma", "Referer", "User-Agent", "Via", "Warning":
+		return true
+	}
+	return false
+}
+
+// printable says whether v may be a value of gRPC metadata.
+func printable(v string) bool {
+	for i := range len(v) {
+		if v[i] < ' ' || v[i] > '~' {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,156 @@
+// Package grpcapi speaks the gRPC dialect of a sidecar's API: Dapr's service
+// dapr.proto.runtime.v1.Dapr, with gRPC's health and reflection services beside
+// it. Methods of building blocks that the API does not have answer
+// Unimplemented.
+package grpcapi
+
+import (
+	"context"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	runtimev1 "github.com/dapr/dapr/pkg/proto/runtime/v1"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/reflection"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/emptypb"
+
+	"mesh/runtime/api"
+	"mesh/runtime/flow"
+)
+
+// maxMessage is the largest message, unless Options say otherwise: unary calls
+// hold whole bodies, so there has to be some limit.
+const maxMessage = 64 << 20
+
+// Options are what a Server needs. API is needed.
+type Options struct {
+	API        *api.API
+	Recorder   *flow.Recorder // where invocations are recorded; nil: nowhere
+	Token      string         // what callers must send as dapr-api-token; "": nothing
+	MaxMessage int            // bytes of a message in either direction; 0: 64 MiB
+	Grace      time.Duration  // how long calls may go on when the server stops
+}
+
+// Server serves the API of one sidecar over gRPC.
+type Server struct {
+	runtimev1.UnimplementedDaprServer
+
+	o Options
+}
+
+// New gives a Server.
+func New(o Options) *Server {
+	if o.MaxMessage == 0 {
+		o.MaxMessage = maxMessage
+	}
+	return &Server{o: o}
+}
+
+// Serve serves the listener, which it closes, until ctx ends. Then calls in
+// flight have Options.Grace to end before they are cancelled; Serve returns
+// when the last one has ended.
+func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
+	srv := grpc.NewServer(
+		grpc.MaxRecvMsgSize(s.o.MaxMessage),
+		grpc.MaxSendMsgSize(s.o.MaxMessage),
+		grpc.MaxHeaderListSize(1<<20),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
+		grpc.WaitForHandlers(true),
+		grpc.UnaryInterceptor(s.unary),
+		grpc.StreamInterceptor(s.stream),
+	)
+	runtimev1.RegisterDaprServer(srv, s)
+	grpc_health_v1.RegisterHealthServer(srv, health{api: s.o.API})
+	reflection.Register(srv)
+	served := make(chan error, 1)
+	go func() { served <- srv.Serve(ln) }()
+	select {
+	case err := <-served:
+		return fmt.Errorf("serving the gRPC API on %v: %w", ln.Addr(), err)
+	case <-ctx.Done():
+	}
+	late := time.AfterFunc(s.o.Grace, srv.Stop)
+	srv.GracefulStop()
+	late.Stop()
+	if err := <-served; err != nil && !errors.Is(err, grpc.ErrServerStopped) {
+		return fmt.Errorf("stopping the gRPC API on %v: %w", ln.Addr(), err)
+	}
+	return nil
+}
+
+const tokenKey = "dapr-api-token"
+
+// authorize refuses a call without the token. Health is asked by those who may
+// not have it.
+func (s *Server) authorize(ctx context.Context, method string) error {
+	if s.o.Token == "" || strings.HasPrefix(method, "/grpc.health.v1.Health/") {
+		return nil
+	}
+	given := strings.Join(metadata.ValueFromIncomingContext(ctx, tokenKey), "")
+	if subtle.ConstantTimeCompare([]byte(given), []byte(s.o.Token)) != 1 {
+		return status.Error(codes.Unauthenticated, "invalid api token")
+	}
+	return nil
+}
+
+func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (res any, err error) {
+	if err := s.authorize(ctx, info.FullMethod); err != nil {
+		return nil, err
+	}
+	defer rescue(&err)
+	res, err = next(ctx, req)
+	return res, statusOf(err)
+}
+
+func (s *Server) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) (err error) {
+	if err := s.authorize(ss.Context(), info.FullMethod); err != nil {
+		return err
+	}
+	defer rescue(&err)
+	return statusOf(next(srv, ss))
+}
+
+// rescue makes a panic the error of the one call that it happened in.
+func rescue(err *error) {
+	if v := recover(); v != nil {
+		*err = status.Errorf(codes.Internal, "panic while serving the call: %v", v)
+	}
+}
+
+// health answers gRPC's health protocol with the state that the API reports.
+type health struct {
+	grpc_health_v1.UnimplementedHealthServer
+
+	api *api.API
+}
+
+// Check says SERVING when the app may use the sidecar.
+func (h health) Check(_ context.Context, req *grpc_health_v1.HealthCheckRequest) (*grpc_health_v1.HealthCheckResponse, error) {
+	switch req.GetService() {
+	case "", runtimev1.Dapr_ServiceDesc.ServiceName:
+	default:
+		return nil, status.Errorf(codes.NotFound, "there is no service %q", req.GetService())
+	}
+	state := grpc_health_v1.HealthCheckResponse_SERVING
+	if h.api.OutboundHealth() != nil {
+		state = grpc_health_v1.HealthCheckResponse_NOT_SERVING
+	}
+	return &grpc_health_v1.HealthCheckResponse{Status: state}, nil
+}
+
+// Shutdown asks the sidecar to stop.
+func (s *Server) Shutdown(context.Context, *runtimev1.ShutdownRequest) (*emptypb.Empty, error) {
+	if err := s.o.API.Shutdown(); err != nil {
+		return nil, err
+	}
+	return &emptypb.Empty{}, nil
+}

@@ -1,0 +1,97 @@
+package grpcapi
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/protoadapt"
+
+	"mesh/runtime/api"
+)
+
+// statusOf gives an error of the API as gRPC says it.
+func statusOf(err error) error {
+	if err == nil {
+		return nil
+	}
+	e, ok := errors.AsType[*api.Error](err)
+	if !ok {
+		if _, ok := status.FromError(err); ok {
+			return err
+		}
+		return status.FromContextError(err).Err()
+	}
+	code := codes.Code(e.GRPCCode())
+	switch inner := status.Code(e.Err); {
+	case inner == codes.PermissionDenied:
+		code = inner
+	case errors.Is(err, context.Canceled):
+		code = codes.Canceled
+	case errors.Is(err, context.DeadlineExceeded):
+		code = codes.DeadlineExceeded
+	}
+	st := status.New(code, e.Message)
+	details := make([]protoadapt.MessageV1, 0, len(e.Details))
+	for _, d := range e.Details {
+		switch d.Type {
+		case "ErrorInfo":
+			details = append(details, &errdetails.ErrorInfo{Reason: d.Reason, Domain: d.Domain, Metadata: d.Metadata})
+		case "ResourceInfo":
+			details = append(details, &errdetails.ResourceInfo{ResourceType: d.ResourceType, ResourceName: d.ResourceName})
+		}
+	}
+	if with, err := st.WithDetails(details...); err == nil {
+		st = with
+	}
+	return st.Err()
+}
+
+// maxErrorText is how much of a body an error tells, as in Dapr.
+const maxErrorText = 63
+
+// replyError gives the error that stands for an app's reply with that status.
+func replyError(httpStatus int, body []byte) error {
+	text := http.StatusText(httpStatus)
+	st := status.New(grpcCode(httpStatus), text)
+	detail := &errdetails.ErrorInfo{Reason: text, Domain: "dapr.io", Metadata: map[string]string{
+		"http.code":          strconv.Itoa(httpStatus),
+		"http.error_message": strings.ToValidUTF8(string(body[:min(len(body), maxErrorText)]), ""),
+	}}
+	if with, err := st.WithDetails(detail); err == nil {
+		st = with
+	}
+	return st.Err()
+}
+
+// grpcCode gives the gRPC code for an HTTP status outside 2xx.
+func grpcCode(httpStatus int) codes.Code {
+	switch httpStatus {
+	case http.StatusBadRequest:
+		return codes.Internal
+	case http.StatusUnauthorized:
+		return codes.Unauthenticated
+	case http.StatusForbidden:
+		return codes.PermissionDenied
+	case http.StatusNotFound:
+		return codes.NotFound
+	case http.StatusRequestTimeout:
+		return codes.Canceled
+	case http.StatusConflict:
+		return codes.AlreadyExists
+	case http.StatusTooManyRequests:
+		return codes.ResourceExhausted
+	case http.StatusNotImplemented:
+		return codes.Unimplemented
+	case http.StatusServiceUnavailable:
+		return codes.Unavailable
+	case http.StatusGatewayTimeout:
+		return codes.DeadlineExceeded
+	}
+	return codes.Unknown
+}
