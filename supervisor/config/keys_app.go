@@ -32,7 +32,7 @@ func appTable() table[App] {
 			key("watch", `Patterns of files below dir whose change restarts it, such as "**/*.go".`, list(glob()), func(a *App, v []string) { a.Watch = v }),
 			key("ignore", "Patterns of files that watch leaves out.", list(glob()), func(a *App, v []string) { a.Ignore = v }).alias("exclude"),
 			key("env", "Variables of its environment.", dict(scalar(), variableName, nil), func(a *App, v map[string]string) { a.Env = v }).alias("environment", "environ", "vars"),
-			key("env_file", "Files with KEY=value lines for its environment; the environment of mesh wins, then env, then the later file.", list(path()), func(a *App, v []string) { a.EnvFiles = v }).alias("dotenv"),
+			key("env_file", "Files with KEY=value lines for its environment. The later file wins; env and the environment mesh was started in win over both.", list(path()), func(a *App, v []string) { a.EnvFiles = v }).alias("dotenv"),
 			key("depends_on", `What must be started, ready or completed before it starts: { inventory = "ready" }, or ["inventory"] for ready.`,
 				dependencies(), func(a *App, v []Dependency) { a.DependsOn = v }).alias("needs", "requires", "after", "wait_for"),
 		}, appLife(), appSidecar()),
