@@ -1,0 +1,211 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"runtime/debug"
+	"sync"
+
+	internalsv1 "github.com/dapr/dapr/pkg/proto/internals/v1"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	grpcmd "google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	"mesh/runtime/flow"
+)
+
+// InboundOptions say whom an Inbound serves.
+type InboundOptions struct {
+	AppID string         // the app behind the handler
+	Flows *flow.Recorder // nil: nothing is recorded
+
+	// Panicked is told of a panic in a call, which ends that call only; may be nil.
+	Panicked func(v any, stack []byte)
+}
+
+// Inbound serves Dapr's internal gRPC service, ServiceInvocation, with a
+// Handler. Register it with a server made with ServerOptions.
+type Inbound struct {
+	handler  Handler
+	appID    string
+	flows    *flow.Recorder
+	panicked func(v any, stack []byte)
+	pool     bufferPool
+	closers  sync.WaitGroup
+}
+
+// NewInbound gives the far end of the wire in front of h.
+func NewInbound(h Handler, o InboundOptions) *Inbound {
+	return &Inbound{handler: h, appID: o.AppID, flows: o.Flows, panicked: o.Panicked}
+}
+
+// Register adds the service to a server made with ServerOptions.
+func (in *Inbound) Register(s grpc.ServiceRegistrar) {
+	s.RegisterService(&grpc.ServiceDesc{
+		ServiceName: service,
+		HandlerType: (*any)(nil),
+		Methods: []grpc.MethodDesc{{
+			MethodName: "CallLocal",
+			Handler: func(_ any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
+				var req internalsv1.InternalInvokeRequest
+				if err := decode(&req); err != nil {
+					return nil, err
+				}
+				return in.unary(ctx, &req)
+			},
+		}},
+		Streams: []grpc.StreamDesc{{
+			StreamName:    "CallLocalStream",
+			Handler:       func(_ any, s grpc.ServerStream) error { return in.stream(s) },
+			ServerStreams: true,
+			ClientStreams: true,
+		}},
+		Metadata: "dapr/proto/internals/v1/service_invocation.proto",
+	}, in)
+}
+
+// Wait returns when every call has let go of its app. Stop the server first.
+func (in *Inbound) Wait() { in.closers.Wait() }
+
+// stream serves CallLocalStream.
+func (in *Inbound) stream(s grpc.ServerStream) (err error) {
+	b := &bodyReader{recvMsg: s.RecvMsg, dir: flow.Request, extra: lateRequest}
+	c, err := in.head(b)
+	if err != nil {
+		return err
+	}
+	began := in.join(s.Context(), c)
+	if began {
+		defer func() { c.Flow.End(err) }()
+	}
+	defer in.contain(&err)
+	b.flow = c.Flow
+	if err := in.body(c, b); err != nil {
+		return badHead(err)
+	}
+	ctx, stop := context.WithCancel(s.Context())
+	defer stop()
+	r, err := in.handler.Handle(ctx, c)
+	if err != nil {
+		return rejected(err)
+	}
+	if began {
+		c.Flow.Replied(r.Status)
+	}
+	defer func() {
+		if c.Body == nil || b.ended.Load() {
+			_ = r.Body.Close()
+			return
+		}
+		// Closing waits for whoever reads the request, and the peer may be
+		// silent for long: the read ends when this handler has returned.
+		in.closers.Go(func() { _ = r.Body.Close() })
+	}()
+	p := &pump{sendMsg: s.SendMsg, pool: &in.pool, flow: c.Flow, dir: flow.Reply, hop: flow.CalleeOut, trailer: r.Trailer, late: replyTrailer}
+	err = p.run(replyHead(r), r.Body, r.Length)
+	switch {
+	case err == nil:
+		return nil
+	case s.Context().Err() != nil:
+		return status.FromContextError(s.Context().Err()).Err()
+	case errors.Is(err, errSend):
+		return status.Error(codes.Unavailable, err.Error())
+	}
+	return rejected(fmt.Errorf("reading the reply: %w", err))
+}
+
+// head receives the first frame.
+func (in *Inbound) head(b *bodyReader) (*Call, error) {
+	if err := b.recvMsg(&b.frame); err != nil {
+		if errors.Is(err, io.EOF) {
+			return nil, badHead(errHead)
+		}
+		return nil, err
+	}
+	var req internalsv1.InternalInvokeRequest
+	if err := proto.Unmarshal(b.frame.head, &req); err != nil {
+		return nil, badHead(err)
+	}
+	c, err := callOf(&req)
+	if err != nil {
+		return nil, badHead(err)
+	}
+	c.AppID = in.appID
+	return c, nil
+}
+
+// body gives c the body that b reads, or none.
+func (in *Inbound) body(c *Call, b *bodyReader) error {
+	b.left = c.Length
+	b.took()
+	if b.left < 0 && !b.frame.payload && b.err == nil {
+		switch c.Verb {
+		case http.MethodGet, http.MethodHead, http.MethodDelete, http.MethodOptions, http.MethodTrace:
+			// These have no body as a rule, and a Dapr peer does not say so in
+			// the head but by ending the stream with it.
+			b.receive()
+		}
+	}
+	if b.err != nil {
+		if errors.Is(b.err, io.EOF) {
+			c.Length = 0
+			return nil
+		}
+		return b.err
+	}
+	if c.Length == 0 {
+		return nil
+	}
+	c.Body = b
+	c.Trailer = func() http.Header { return b.trailer }
+	return nil
+}
+
+// join gives the call its flow. Who began it ends it.
+func (in *Inbound) join(ctx context.Context, c *Call) (began bool) {
+	var id flow.ID
+	if v := grpcmd.ValueFromIncomingContext(ctx, FlowKey); len(v) > 0 {
+		id, _ = flow.ParseID(v[0]) // what is no id gets a new one
+	}
+	c.Flow, began = in.flows.Join(id, flow.Head{Caller: c.Header.Get(HeaderCaller), Callee: in.appID, Verb: c.Verb, Path: "/" + c.Path, Kind: "http"})
+	return began
+}
+
+// contain turns a panic into the error of its call.
+func (in *Inbound) contain(err *error) {
+	v := recover()
+	if v == nil {
+		return
+	}
+	if in.panicked != nil {
+		in.panicked(v, debug.Stack())
+	}
+	*err = status.Errorf(codes.Internal, "panic while serving the call: %v", v)
+}
+
+// badHead is the answer to a call that cannot be understood.
+func badHead(err error) error {
+	if errors.Is(err, errHead) {
+		return status.Errorf(codes.InvalidArgument, "parsing InternalInvokeRequest error: %v", err)
+	}
+	return status.Errorf(codes.Internal, "error invoking app channel: %v", err)
+}
+
+// rejected is the answer when the app gave none, or broke its reply off.
+func rejected(err error) error {
+	code := codes.Internal
+	switch c := status.Code(err); {
+	case errors.Is(err, context.Canceled):
+		code = codes.Canceled
+	case errors.Is(err, context.DeadlineExceeded):
+		code = codes.DeadlineExceeded
+	case c == codes.PermissionDenied, c == codes.ResourceExhausted:
+		code = c
+	}
+	return status.Errorf(code, "error invoking app channel: %v", err)
+}

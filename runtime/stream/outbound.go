@@ -1,0 +1,258 @@
+package stream
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	internalsv1 "github.com/dapr/dapr/pkg/proto/internals/v1"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	grpcmd "google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	"mesh/runtime/flow"
+)
+
+// OutboundOptions say how to reach a peer.
+type OutboundOptions struct {
+	Addr  string // host:port of the peer's internal gRPC server
+	Unary bool   // call with whole bodies, the way that is older than streams
+
+	// Dial makes connections; nil: TCP.
+	Dial func(ctx context.Context, addr string) (net.Conn, error)
+}
+
+// Outbound is a Handler that calls one peer sidecar. It connects when it is
+// first needed, again after a failure, and lets go of a connection that is idle.
+type Outbound struct {
+	addr    string
+	unary   bool
+	conn    *grpc.ClientConn
+	pool    bufferPool
+	senders sync.WaitGroup
+
+	streams    atomic.Bool  // the peer has answered to a stream
+	unaryUntil atomic.Int64 // until when, in Unix nanoseconds, it is known not to
+}
+
+var _ Handler = (*Outbound)(nil)
+
+// unaryFor is how long a peer that does not know streams is called without
+// trying again whether it has learned them.
+const unaryFor = time.Minute
+
+// NewOutbound gives a Handler for a peer; nothing is dialled yet.
+func NewOutbound(o OutboundOptions) (*Outbound, error) {
+	opts := dialOptions()
+	if o.Dial != nil {
+		opts = append(opts, grpc.WithContextDialer(o.Dial))
+	}
+	conn, err := grpc.NewClient("passthrough:///"+o.Addr, opts...)
+	if err != nil {
+		return nil, fmt.Errorf("preparing calls to %s: %w", o.Addr, err)
+	}
+	return &Outbound{addr: o.Addr, unary: o.Unary, conn: conn}, nil
+}
+
+// Close breaks off the calls under way and waits until no request body is
+// being read any more.
+func (o *Outbound) Close() error {
+	err := o.conn.Close()
+	o.senders.Wait()
+	return err
+}
+
+// Handle calls the peer. Only an *UnreachableError promises that the body has
+// not been read.
+func (o *Outbound) Handle(ctx context.Context, c *Call) (*Reply, error) {
+	if o.unary {
+		return o.callUnary(ctx, c, c.Body)
+	}
+	if time.Now().UnixNano() < o.unaryUntil.Load() {
+		if c.Body != nil && c.Length < 0 {
+			return nil, errNoStreams(c)
+		}
+		return o.callUnary(ctx, c, c.Body)
+	}
+	body, kept := c.Body, (*replay)(nil)
+	if body != nil && c.Length >= 0 && !o.streams.Load() {
+		kept = &replay{body: body}
+		body = kept
+	}
+	x, err := o.open(ctx, c, body)
+	if err != nil {
+		return nil, err
+	}
+	r, err := x.head(c)
+	if err == nil {
+		o.streams.Store(true)
+		return r, nil
+	}
+	if status.Code(err) != codes.Unimplemented {
+		return nil, err
+	}
+	o.streams.Store(false)
+	o.unaryUntil.Store(time.Now().Add(unaryFor).UnixNano())
+	if c.Body == nil {
+		return o.callUnary(ctx, c, nil)
+	}
+	if kept == nil {
+		return nil, errNoStreams(c)
+	}
+	<-x.sent // the rest of the body is needed anyway
+	if body, err = kept.again(); err != nil {
+		return nil, errNoStreams(c)
+	}
+	return o.callUnary(ctx, c, body)
+}
+
+func errNoStreams(c *Call) error {
+	return fmt.Errorf("target app '%s' is running a version of Dapr that does not support streaming-based service invocation", c.AppID)
+}
+
+// outgoing gives the context of a call with what travels beside it.
+func outgoing(ctx context.Context, f *flow.Flow) context.Context {
+	if f == nil {
+		return ctx
+	}
+	return grpcmd.AppendToOutgoingContext(ctx, FlowKey, f.ID().String())
+}
+
+// exchange is one call under way, and the body of its reply.
+type exchange struct {
+	bodyReader
+	stop    context.CancelCauseFunc
+	cause   func() error  // why it was stopped; nil: it was not
+	sent    chan struct{} // closed when the request body is no longer read
+	failure io.Reader     // stands in for the body; nil: no failure
+}
+
+// open begins a call and its sending.
+func (o *Outbound) open(ctx context.Context, c *Call, body io.Reader) (*exchange, error) {
+	ctx, stop := context.WithCancelCause(ctx)
+	s, err := o.conn.NewStream(outgoing(ctx, c.Flow), &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, methodStream)
+	if err != nil {
+		defer stop(err)
+		return nil, o.notOpened(ctx, err)
+	}
+	x := &exchange{stop: stop, cause: func() error { return context.Cause(ctx) }, sent: make(chan struct{})}
+	x.bodyReader = bodyReader{recvMsg: s.RecvMsg, flow: c.Flow, dir: flow.Reply, extra: lateReply, left: -1}
+	head := requestHead(c)
+	if body == nil {
+		defer close(x.sent)
+		if err := s.SendMsg(&outFrame{head: head}); err == nil {
+			// An error shows in the reply.
+			_ = s.CloseSend()
+		}
+		return x, nil
+	}
+	p := &pump{sendMsg: s.SendMsg, pool: &o.pool, flow: c.Flow, dir: flow.Request, hop: flow.CallerOut, trailer: c.Trailer, late: requestTrailer}
+	send := func() {
+		defer close(x.sent)
+		defer func() { // a body is foreign code, and this goroutine is ours alone
+			if v := recover(); v != nil {
+				stop(fmt.Errorf("reading the request body: panic: %v\n%s", v, debug.Stack()))
+			}
+		}()
+		if err := p.run(head, body, c.Length); err == nil {
+			_ = s.CloseSend()
+		} else if !errors.Is(err, errSend) { // what could not be sent, the reply says why
+			stop(fmt.Errorf("reading the request body: %w", err))
+		}
+	}
+	if n := Ready(body); n > 0 && n <= maxPayload && int64(n) == c.Length {
+		send()
+	} else {
+		o.senders.Go(send)
+	}
+	return x, nil
+}
+
+// notOpened gives the error of a call that could not even begin.
+func (o *Outbound) notOpened(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
+	if status.Code(err) == codes.Unavailable {
+		return &UnreachableError{Addr: o.addr, Err: err}
+	}
+	return err
+}
+
+// head waits for the first frame of the reply.
+func (x *exchange) head(c *Call) (*Reply, error) {
+	if err := x.recvMsg(&x.frame); err != nil {
+		return nil, x.broken(err)
+	}
+	if !x.frame.hasHead {
+		return nil, x.broken(errNoReplyHead)
+	}
+	var res internalsv1.InternalInvokeResponse
+	if err := proto.Unmarshal(x.frame.head, &res); err != nil {
+		return nil, x.broken(fmt.Errorf("decoding the head of a reply: %w", err))
+	}
+	r, failure, err := replyOf(&res)
+	if err != nil {
+		return nil, x.broken(err)
+	}
+	if hasBody(c.Verb, r.Status) {
+		x.left = r.Length
+	}
+	if failure != nil {
+		x.failure = bytes.NewReader(failure)
+	} else {
+		x.took()
+	}
+	r.Body = x
+	r.Trailer = func() http.Header { return x.trailer }
+	return r, nil
+}
+
+// hasBody says whether a reply's Content-Length counts bytes that follow.
+func hasBody(verb string, code int) bool {
+	return verb != http.MethodHead && code != http.StatusNoContent && code != http.StatusNotModified && code >= 200
+}
+
+// broken ends the exchange without a reply.
+func (x *exchange) broken(err error) error {
+	err = x.why(err)
+	x.stop(err)
+	return err
+}
+
+// why prefers the cause of the exchange's end to its effect on gRPC.
+func (x *exchange) why(err error) error {
+	if cause := x.cause(); cause != nil {
+		return cause
+	}
+	return err
+}
+
+// Read implements io.Reader.
+func (x *exchange) Read(p []byte) (int, error) {
+	if x.failure != nil {
+		return x.failure.Read(p)
+	}
+	n, err := x.bodyReader.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = x.why(err)
+	}
+	return n, err
+}
+
+// Close ends the call and waits until its request body is no longer read.
+func (x *exchange) Close() error {
+	x.stop(errClosed)
+	<-x.sent
+	return nil
+}

@@ -1,0 +1,134 @@
+package stream
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"mesh/runtime/flow"
+)
+
+// headDelay is how long a head waits for the first bytes of its body, so that a
+// small call is one message each way. Long enough for bytes that are there
+// already, too short to be noticed on a stream that begins silently.
+const headDelay = 500 * time.Microsecond
+
+// pump sends one direction of a call: the head, riding on the first bytes of
+// the body when they are at hand, then each piece of the body as it can be read.
+type pump struct {
+	sendMsg func(any) error
+	pool    *bufferPool
+	flow    *flow.Flow
+	dir     flow.Dir
+	hop     flow.Hop
+
+	// trailer gives what follows the body, nil: nothing; late makes a head of it.
+	trailer func() http.Header
+	late    func(http.Header) proto.Message
+
+	mu   sync.Mutex    // one message at a time: the head may be sent by its timer
+	head proto.Message // nil once it has been sent
+	err  error         // of sending the head
+	seq  uint64
+}
+
+// errSend marks an error of the far end, as opposed to one of the body.
+var errSend = errors.New("sending a frame")
+
+// run sends head and body and returns when the body has ended, or why it could
+// not. length is that of the body, or -1.
+func (p *pump) run(head proto.Message, body io.Reader, length int64) error {
+	p.head = head
+	defer p.drop()
+	if Ready(body) == 0 {
+		early := time.AfterFunc(headDelay, p.sendHead)
+		defer early.Stop()
+	}
+	size := smallBuffer
+	if length > smallBuffer-headroom {
+		size = largeBuffer
+	}
+	for {
+		buf := p.pool.Get(size)
+		n, err := body.Read((*buf)[headroom:])
+		if n > 0 {
+			// Bytes that fill the buffer promise more; a trickle does not.
+			if full := n == len(*buf)-headroom; full {
+				size = largeBuffer
+			} else if n < smallBuffer/2 {
+				size = smallBuffer
+			}
+			if err := p.send(buf, n); err != nil {
+				return fmt.Errorf("%w: %w", errSend, err)
+			}
+		} else {
+			p.pool.Put(buf)
+		}
+		if errors.Is(err, io.EOF) {
+			return p.finish()
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// send sends n bytes of buf, which it takes over, and the head if it is due.
+func (p *pump) send(buf *[]byte, n int) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.err != nil {
+		p.pool.Put(buf)
+		return p.err
+	}
+	f := outFrame{head: p.head, buf: buf, n: n, seq: p.seq, pool: p.pool}
+	p.head = nil
+	p.seq++
+	p.flow.Blocked(p.dir, p.hop)
+	if err := p.sendMsg(&f); err != nil {
+		return err
+	}
+	p.flow.Mark(p.dir, p.hop, n)
+	return nil
+}
+
+// finish sends what is still due when the body has ended.
+func (p *pump) finish() error {
+	p.sendHead()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.err != nil || p.trailer == nil {
+		return p.err
+	}
+	if h := p.trailer(); len(h) > 0 {
+		if err := p.sendMsg(&outFrame{head: p.late(h)}); err != nil {
+			return fmt.Errorf("%w: %w", errSend, err)
+		}
+	}
+	return nil
+}
+
+// drop forgets a head that was not sent, lest its timer send it yet.
+func (p *pump) drop() {
+	p.mu.Lock()
+	p.head = nil
+	p.mu.Unlock()
+}
+
+// sendHead sends the head unless it has been sent.
+func (p *pump) sendHead() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.head == nil || p.err != nil {
+		return
+	}
+	if err := p.sendMsg(&outFrame{head: p.head}); err != nil {
+		p.err = fmt.Errorf("%w: %w", errSend, err)
+	}
+	p.head = nil
+}

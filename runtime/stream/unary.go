@@ -1,0 +1,140 @@
+package stream
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+
+	internalsv1 "github.com/dapr/dapr/pkg/proto/internals/v1"
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/anypb"
+
+	"mesh/runtime/flow"
+)
+
+// maxUnary is the longest body of a unary call: what is left of a message when
+// its head is taken off.
+const maxUnary = maxMessage - 4<<20
+
+// TooLargeError says that a body does not fit into one message.
+type TooLargeError struct {
+	What string // "request" or "reply"
+}
+
+func (e *TooLargeError) Error() string {
+	return fmt.Sprintf("the %s body is larger than the %d bytes that a unary call can carry in one message: use a transport that streams", e.What, maxUnary)
+}
+
+// whole reads a body to its end; length is what it said of itself, -1: nothing.
+func whole(what string, body io.Reader, length int64) ([]byte, error) {
+	if length > maxUnary {
+		return nil, &TooLargeError{What: what}
+	}
+	var buf bytes.Buffer
+	if length > 0 {
+		buf.Grow(int(length) + bytes.MinRead)
+	}
+	n, err := buf.ReadFrom(io.LimitReader(body, maxUnary+1))
+	if err != nil {
+		return nil, fmt.Errorf("reading the %s body: %w", what, err)
+	}
+	if n > maxUnary {
+		return nil, &TooLargeError{What: what}
+	}
+	return buf.Bytes(), nil
+}
+
+// callUnary calls the peer with the whole body, which may be nil.
+func (o *Outbound) callUnary(ctx context.Context, c *Call, body io.Reader) (*Reply, error) {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	// The call is opened before its body is read, so that a peer that cannot be
+	// reached costs nothing and another can be tried.
+	s, err := o.conn.NewStream(outgoing(ctx, c.Flow), &grpc.StreamDesc{}, methodUnary)
+	if err != nil {
+		return nil, o.notOpened(ctx, err)
+	}
+	req := requestHead(c)
+	if body != nil {
+		data, err := whole("request", body, c.Length)
+		if err != nil {
+			return nil, err
+		}
+		req.Message.Data = &anypb.Any{Value: data}
+		c.Flow.Mark(flow.Request, flow.CallerOut, len(data))
+	}
+	var res internalsv1.InternalInvokeResponse
+	err = s.SendMsg(req)
+	if err == nil || errors.Is(err, io.EOF) { // the reply says why
+		err = s.RecvMsg(&res)
+	}
+	if err != nil {
+		if cause := context.Cause(ctx); cause != nil {
+			return nil, cause
+		}
+		return nil, err
+	}
+	r, failure, err := replyOf(&res)
+	if err != nil {
+		return nil, err
+	}
+	data := failure
+	if data == nil {
+		data = res.GetMessage().GetData().GetValue()
+	}
+	if hasBody(c.Verb, r.Status) {
+		r.Length = int64(len(data))
+	}
+	c.Flow.Mark(flow.Reply, flow.CallerIn, len(data))
+	trailer, _, err := headers(res.GetTrailers())
+	if err != nil {
+		return nil, err
+	}
+	r.Trailer = func() http.Header { return trailer }
+	r.Body = io.NopCloser(bytes.NewReader(data))
+	return r, nil
+}
+
+// unary serves CallLocal.
+func (in *Inbound) unary(ctx context.Context, req *internalsv1.InternalInvokeRequest) (res *internalsv1.InternalInvokeResponse, err error) {
+	c, err := callOf(req)
+	if err != nil {
+		return nil, badHead(err)
+	}
+	data := req.GetMessage().GetData().GetValue()
+	c.AppID, c.Length = in.appID, int64(len(data))
+	if len(data) > 0 {
+		c.Body = bytes.NewReader(data)
+	}
+	began := in.join(ctx, c)
+	if began {
+		defer func() { c.Flow.End(err) }()
+	}
+	defer in.contain(&err)
+	c.Flow.Mark(flow.Request, flow.CalleeIn, len(data))
+	r, err := in.handler.Handle(ctx, c)
+	if err != nil {
+		return nil, rejected(err)
+	}
+	if began {
+		c.Flow.Replied(r.Status)
+	}
+	defer func() { err = errors.Join(err, r.Body.Close()) }()
+	body, err := whole("reply", r.Body, r.Length)
+	if err != nil {
+		return nil, rejected(err)
+	}
+	if hasBody(c.Verb, r.Status) {
+		r.Length = int64(len(body))
+	}
+	res = replyHead(r)
+	res.Message.Data = &anypb.Any{Value: body}
+	if r.Trailer != nil {
+		res.Trailers = metadata(r.Trailer(), 0)
+	}
+	c.Flow.Mark(flow.Reply, flow.CalleeOut, len(body))
+	return res, nil
+}
