@@ -149,3 +149,6 @@ func (a *App) wait(ctx context.Context, f *flow.Flow) error {
 		}
 	}
 }
+
+// Ready says whether calls pass at the moment.
+func (a *App) Ready() bool { return a.gate.Load().mode == open }

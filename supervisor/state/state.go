@@ -39,14 +39,15 @@ type Dependency struct {
 
 // Instance is one process of an app together with its sidecar.
 type Instance struct {
-	Name     string    `json:"name"` // "orders" when the app has one instance, else "orders-1" …
+	Name     string    `json:"name"` // "orders" is the first one, then "orders-2", "orders-3" …
 	Phase    Phase     `json:"phase"`
 	Reason   string    `json:"reason,omitempty"` // why it is in this phase, in words
 	Since    time.Time `json:"since"`            // when it entered the phase
 	Started  time.Time `json:"started,omitzero"` // when the present process was started
 	Next     time.Time `json:"next,omitzero"`    // when a backing off instance is tried again
 	PID      int       `json:"pid,omitempty"`
-	Restarts int       `json:"restarts"`
+	Starts   int       `json:"starts"`             // how often a process was started
+	Restarts int       `json:"restarts"`           // how often one was started again after it had ended on its own
 	AppPort  int       `json:"app_port,omitempty"` // where the app listens
 	HTTPPort int       `json:"http_port"`          // the sidecar's HTTP API
 	GRPCPort int       `json:"grpc_port"`          // the sidecar's gRPC API

@@ -1,0 +1,58 @@
+package supervisor
+
+import (
+	"fmt"
+	"hash/fnv"
+	"net"
+	"strconv"
+)
+
+// Ports are derived from the project, the app and the purpose, so that they
+// stay the same from run to run. The range lies below the kernel's range for
+// outgoing connections, whose sockets would get in the way.
+const (
+	portBase  = 20000
+	portRange = 12000
+)
+
+// portBook hands out ports and remembers which are spoken for.
+type portBook struct {
+	salt  string
+	taken map[int]bool
+}
+
+func newPortBook(salt string) *portBook { return &portBook{salt: salt, taken: map[int]bool{}} }
+
+// pick gives a free port for a purpose such as "orders/1/http": always the
+// same one as long as nobody else holds it.
+func (b *portBook) pick(purpose string) (int, error) {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(b.salt + "\x00" + purpose))
+	start := int(h.Sum32() % portRange)
+	for i := range portRange {
+		p := portBase + (start+i)%portRange
+		if !b.taken[p] && portFree(p) {
+			b.taken[p] = true
+			return p, nil
+		}
+	}
+	return 0, fmt.Errorf("no free port between %d and %d for %s", portBase, portBase+portRange-1, purpose)
+}
+
+// claim marks a port as spoken for, which the user has fixed.
+func (b *portBook) claim(port int) { b.taken[port] = true }
+
+// free gives a port back.
+func (b *portBook) free(port int) { delete(b.taken, port) }
+
+// portFree says whether a server could listen there now.
+func portFree(port int) bool {
+	l, err := net.Listen("tcp", loopback(port)) //nolint:noctx // binding a loopback port does not block
+	if err != nil {
+		return false
+	}
+	_ = l.Close()
+	return true
+}
+
+func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }

@@ -1,0 +1,351 @@
+// Package supervisor keeps the running mesh like the mesh that mesh.toml asks
+// for.
+//
+// One loop owns the list of units and everything that is published about them.
+// A unit is one instance of an app: its process and its sidecar. Each unit has
+// a goroutine of its own that starts, watches and stops the process and tells
+// the loop how it stands; the loop folds that into a new immutable state.Mesh.
+// Everyone who wants to know something, a unit that waits for another app
+// included, reads that value and waits for the next one; nobody asks a unit.
+//
+// A change of mesh.toml is applied in two steps: whatever can fail is tried
+// first, while the old mesh still serves; then the change is carried out,
+// which cannot fail.
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"mesh/runtime"
+	"mesh/runtime/flow"
+	"mesh/supervisor/config"
+	"mesh/supervisor/logs"
+	"mesh/supervisor/proc"
+	"mesh/supervisor/state"
+)
+
+// Names announces local instances to other meshes and finds theirs.
+type Names interface {
+	runtime.Names
+	// Announce makes an instance known; withdraw makes it unknown at once.
+	Announce(appID, instance string, port int) (withdraw func())
+}
+
+// Options is what a Supervisor needs of the world.
+type Options struct {
+	First    *config.Mesh                 // what to run
+	Applied  func(*config.Mesh)           // told of every configuration that was applied; may be nil
+	Load     func() (*config.Mesh, error) // reads mesh.toml again
+	Only     []string                     // run these apps and what they depend on; empty: all
+	Except   []string                     // the user runs these apps
+	Environ  []string                     // for the apps
+	Guardian *proc.Guardian               // ends the children when we cannot
+	Names    Names                        // nil: only this mesh
+	Flows    *flow.Recorder
+	Logs     *logs.Book
+	Log      *slog.Logger
+	Token    string // of the sidecars' APIs; "": none
+	Salt     string // changes the derived ports, so that copies of a project can run side by side
+	PID      int
+}
+
+// Supervisor runs a mesh. Make one with New, then call Run once.
+type Supervisor struct {
+	o        Options
+	peers    *runtime.Peers
+	shown    atomic.Pointer[shown]
+	posts    chan func()   // work for the loop
+	over     chan struct{} // closed when the loop has ended
+	kill     chan struct{} // closed when the children are to be killed at once
+	killing  sync.Once
+	quit     chan struct{} // closed when a command ends the mesh
+	quitting sync.Once
+	edit     chan struct{} // holds a token while nobody changes the mesh
+	look     chan struct{} // "a file has changed"
+
+	// Owned by the loop; New fills them before it runs.
+	cfg     *config.Mesh
+	units   []*unit
+	ports   *portBook
+	notices []state.Notice
+	scaled  map[string]int // instances asked for by a command, by app id
+	stop    bool
+	version uint64
+	started time.Time
+	runUnit func(*unit)
+}
+
+type shown struct {
+	mesh *state.Mesh
+	next chan struct{} // closed when a newer one is shown
+}
+
+// New binds the ports of every sidecar of the first mesh, or says which one
+// cannot be had and why. Nothing has been started when it returns.
+func New(o Options) (*Supervisor, error) {
+	s := &Supervisor{
+		o: o, peers: runtime.NewPeers(),
+		posts: make(chan func(), 64), over: make(chan struct{}), kill: make(chan struct{}), quit: make(chan struct{}),
+		edit: make(chan struct{}, 1), look: make(chan struct{}, 1),
+		cfg: o.First, ports: newPortBook(o.First.Dir + o.Salt), scaled: map[string]int{}, started: time.Now(),
+	}
+	s.edit <- struct{}{}
+	for i := range s.cfg.Apps { // fixed ports first, so that no derived one takes them
+		s.claim(&s.cfg.Apps[i])
+	}
+	var errs []error
+	for i := range s.cfg.Apps {
+		if !s.wanted(s.cfg, s.cfg.Apps[i].ID) {
+			continue
+		}
+		us, err := s.newUnits(s.cfg, &s.cfg.Apps[i], 1, s.count(&s.cfg.Apps[i]))
+		s.units = append(s.units, us...)
+		if err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		for _, u := range s.units {
+			u.discard()
+		}
+		return nil, err
+	}
+	s.publish()
+	return s, nil
+}
+
+// claim reserves the ports that the user has fixed for an app.
+func (s *Supervisor) claim(a *config.App) {
+	for _, p := range []int{a.Port, a.HTTPPort, a.GRPCPort} {
+		if p > 0 {
+			s.ports.claim(p)
+		}
+	}
+}
+
+// wanted says whether an app takes part: all do, or those asked for by name
+// and whatever they depend on.
+func (s *Supervisor) wanted(m *config.Mesh, id string) bool {
+	if len(s.o.Only) == 0 {
+		return true
+	}
+	seen := map[string]bool{}
+	queue := slices.Clone(s.o.Only)
+	for len(queue) > 0 {
+		next := queue[0]
+		queue = queue[1:]
+		if seen[next] {
+			continue
+		}
+		seen[next] = true
+		for i := range m.Apps {
+			if m.Apps[i].ID == next {
+				for _, d := range m.Apps[i].DependsOn {
+					queue = append(queue, d.App)
+				}
+			}
+		}
+	}
+	return seen[id]
+}
+
+// Run runs the mesh until ctx ends, then stops it: apps before what they
+// depend on, everything else at the same time. It returns when nothing is left.
+func (s *Supervisor) Run(ctx context.Context) error {
+	life, end := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer end(nil)
+	var running sync.WaitGroup
+	s.runUnit = func(u *unit) {
+		uctx, cancel := context.WithCancelCause(life)
+		u.cancel = cancel
+		running.Go(func() {
+			defer close(u.gone)
+			if err := u.run(uctx); err != nil {
+				s.post(func() { s.notice(state.Notice{Level: "error", App: u.app, Code: "sidecar", Text: err.Error()}) })
+			}
+		})
+	}
+	for _, u := range s.units {
+		s.runUnit(u)
+	}
+	running.Go(func() { s.reload(life) })
+
+	usage := time.NewTicker(time.Second)
+	defer usage.Stop()
+	done := make(chan struct{})
+	asked, quit := ctx.Done(), s.quit
+	begin := func(cause error) {
+		asked, quit = nil, nil
+		s.stop = true
+		s.publish()
+		units := slices.Clone(s.units)
+		go func() { // joined by done
+			s.stopUnits(units, cause)
+			end(cause)
+			running.Wait()
+			close(done)
+		}()
+	}
+	for {
+		select {
+		case f := <-s.posts:
+			f()
+			s.drainPosts()
+			s.publish()
+		case <-usage.C:
+			if s.measure() {
+				s.publish()
+			}
+		case <-asked:
+			begin(context.Cause(ctx))
+		case <-quit:
+			begin(errors.New("asked to stop"))
+		case <-done:
+			close(s.over)
+			return nil
+		}
+	}
+}
+
+func (s *Supervisor) drainPosts() {
+	for range 32 { // publish once for a burst
+		select {
+		case f := <-s.posts:
+			f()
+		default:
+			return
+		}
+	}
+}
+
+// post hands work to the loop. It is dropped when the loop has ended.
+func (s *Supervisor) post(f func()) {
+	select {
+	case s.posts <- f:
+	case <-s.over:
+	}
+}
+
+// ask runs f in the loop and waits for it.
+func (s *Supervisor) ask(ctx context.Context, f func()) error {
+	done := make(chan struct{})
+	s.post(func() { f(); close(done) })
+	select {
+	case <-done:
+		return nil
+	case <-s.over:
+		return errors.New("the mesh has stopped")
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// Kill ends every child at once instead of politely. It is what a second
+// Ctrl-C means.
+func (s *Supervisor) Kill() { s.killing.Do(func() { close(s.kill) }) }
+
+// stopUnits stops units, each after those of the apps that depend on its own,
+// and returns when all are gone.
+func (s *Supervisor) stopUnits(units []*unit, cause error) {
+	var wg sync.WaitGroup
+	for _, u := range units {
+		wg.Go(func() {
+			for _, v := range units {
+				if v.app != u.app && slices.ContainsFunc(v.config().DependsOn, func(d config.Dependency) bool { return d.App == u.app }) {
+					<-v.gone
+				}
+			}
+			u.cancel(cause)
+			<-u.gone
+		})
+	}
+	wg.Wait()
+}
+
+// State gives the mesh as it stands.
+func (s *Supervisor) State() *state.Mesh { return s.shown.Load().mesh }
+
+// Wait blocks until there is a newer state than version, or ctx ends, and gives
+// the present one.
+func (s *Supervisor) Wait(ctx context.Context, version uint64) *state.Mesh {
+	for {
+		now := s.shown.Load()
+		if now.mesh.Version != version {
+			return now.mesh
+		}
+		select {
+		case <-now.next:
+		case <-s.over:
+			return s.shown.Load().mesh
+		case <-ctx.Done():
+			return now.mesh
+		}
+	}
+}
+
+// publish shows a new state. Only the loop, and New before it, call it.
+func (s *Supervisor) publish() {
+	s.version++
+	m := &state.Mesh{
+		Version: s.version, Name: s.cfg.Name, Dir: s.cfg.Dir, File: s.cfg.File, PID: s.o.PID,
+		Started: s.started, Transport: s.cfg.Transport, Notices: slices.Clone(s.notices), Stopping: s.stop,
+	}
+	for _, u := range s.units {
+		a := m.Find(u.app)
+		if a == nil {
+			c := u.config()
+			app := state.App{ID: u.app, External: u.external, Protocol: c.Protocol}
+			for _, d := range c.DependsOn {
+				app.DependsOn = append(app.DependsOn, state.Dependency{App: d.App, Condition: d.Condition})
+			}
+			m.Apps = append(m.Apps, app)
+			a = &m.Apps[len(m.Apps)-1]
+		}
+		a.Instances = append(a.Instances, u.shown)
+	}
+	slices.SortFunc(m.Apps, func(a, b state.App) int { return strings.Compare(a.ID, b.ID) })
+	old := s.shown.Swap(&shown{mesh: m, next: make(chan struct{})})
+	if old != nil {
+		close(old.next)
+	}
+}
+
+// measure refreshes what changes all the time: CPU, memory, calls in flight.
+func (s *Supervisor) measure() (changed bool) {
+	for _, u := range s.units {
+		if u.measure() {
+			changed = true
+		}
+	}
+	return changed
+}
+
+// notice adds a notice, or replaces the one of the same code and app.
+func (s *Supervisor) notice(n state.Notice) {
+	s.withdraw(n.Code, n.App)
+	n.At = time.Now()
+	s.notices = append(s.notices, n)
+}
+
+// withdraw takes a notice back.
+func (s *Supervisor) withdraw(code, app string) {
+	s.notices = slices.DeleteFunc(s.notices, func(n state.Notice) bool { return n.Code == code && n.App == app })
+}
+
+// say adds a line of our own to an app's log.
+func (s *Supervisor) say(app, instance, format string, args ...any) {
+	s.o.Logs.Append(app, instance, "mesh", fmt.Sprintf(format, args...), time.Now(), false)
+}
+
+// Warn shows something that the user should know, and what to do about it.
+func (s *Supervisor) Warn(code, text, hint string) {
+	s.post(func() { s.notice(state.Notice{Level: "warning", Code: code, Text: text, Hint: hint}) })
+}

@@ -1,0 +1,247 @@
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"mesh/runtime"
+	"mesh/runtime/appchan"
+	"mesh/runtime/run"
+	"mesh/runtime/stream"
+	"mesh/supervisor/config"
+	"mesh/supervisor/proc"
+	"mesh/supervisor/state"
+)
+
+// unit is one instance of an app: its process and its sidecar.
+type unit struct {
+	s        *Supervisor
+	app      string
+	name     string
+	external bool // the process is not ours
+	at       place
+	purposes []int // derived ports, to be given back
+	sidecar  *runtime.Sidecar
+	asks     chan ask
+	gone     chan struct{} // closed when the unit has ended
+	cancel   context.CancelCauseFunc
+
+	// What the process is to be started with; replaced when mesh.toml changes.
+	want atomic.Pointer[desired]
+
+	// Owned by the loop.
+	shown state.Instance
+	cpu   usage
+
+	mu    sync.Mutex
+	child *proc.Child // the running process; nil: none
+}
+
+// desired is the configuration of a unit.
+type desired struct {
+	mesh *config.Mesh
+	app  *config.App
+}
+
+type usage struct {
+	at  time.Time
+	sec float64
+	pid int
+}
+
+// instanceName names instances so that scaling never renames one.
+func instanceName(app string, index int) string {
+	if index == 1 {
+		return app
+	}
+	return fmt.Sprintf("%s-%d", app, index)
+}
+
+// newUnits binds the instances from..to of an app. On error it gives those
+// that were made, for the caller to discard.
+func (s *Supervisor) newUnits(m *config.Mesh, a *config.App, from, to int) ([]*unit, error) {
+	var units []*unit
+	for i := from; i <= to; i++ {
+		u, err := s.newUnit(m, a, i)
+		if err != nil {
+			return units, err
+		}
+		units = append(units, u)
+	}
+	return units, nil
+}
+
+func (s *Supervisor) newUnit(m *config.Mesh, a *config.App, index int) (*unit, error) {
+	u := &unit{
+		s: s, app: a.ID, name: instanceName(a.ID, index), asks: make(chan ask, 8), gone: make(chan struct{}),
+		external: a.External() || slices.Contains(s.o.Except, a.ID),
+		at:       place{instance: instanceName(a.ID, index), index: index},
+	}
+	derived := func(fixed int, purpose string) (int, error) {
+		if fixed > 0 && index == 1 {
+			return fixed, nil
+		}
+		p, err := s.ports.pick(fmt.Sprintf("%s/%d/%s", a.ID, index, purpose))
+		u.purposes = append(u.purposes, p)
+		return p, err
+	}
+	var err error
+	if u.at.http, err = derived(a.HTTPPort, "http"); err != nil {
+		return nil, err
+	}
+	if u.at.grpc, err = derived(a.GRPCPort, "grpc"); err != nil {
+		return nil, err
+	}
+	internal, err := derived(0, "internal")
+	if err != nil {
+		return nil, err
+	}
+	u.at.app = a.Port
+	if a.AutoPort {
+		if u.at.app, err = derived(0, "app"); err != nil {
+			return nil, err
+		}
+	}
+	opt := appchan.Options{Protocol: a.Protocol, Hold: a.Hold, MaxConcurrency: a.MaxConcurrency}
+	if u.at.app > 0 {
+		opt.Addr = loopback(u.at.app)
+	}
+	u.sidecar, err = runtime.New(runtime.Options{
+		AppID: a.ID, Instance: u.name,
+		HTTP: loopback(u.at.http), GRPC: loopback(u.at.grpc), Internal: loopback(internal),
+		App: opt, Transport: stream.Transport(m.Transport), Peers: s.peers, Names: s.o.Names,
+		Flows: s.o.Flows, APIToken: s.o.Token, Log: s.o.Log.With("app", a.ID, "instance", u.name),
+	})
+	if err != nil {
+		for _, p := range u.purposes {
+			s.ports.free(p)
+		}
+		return nil, fmt.Errorf("starting the sidecar of %s: %w", u.name, portTaken(err, u.at.http, u.at.grpc, internal))
+	}
+	u.shown = state.Instance{
+		Name: u.name, Phase: state.Pending, Since: time.Now(),
+		AppPort: u.at.app, HTTPPort: u.at.http, GRPCPort: u.at.grpc, PeerPort: internal,
+	}
+	u.configure(m, a)
+	return u, nil
+}
+
+// portTaken adds who holds the port to an error about a port in use.
+func portTaken(err error, ports ...int) error {
+	for _, p := range ports {
+		if portFree(p) {
+			continue
+		}
+		if pid, command, ok := proc.PortHolder(p); ok {
+			return fmt.Errorf("%w (port %d is held by pid %d: %s)", err, p, pid, command)
+		}
+	}
+	return err
+}
+
+// configure gives the unit the configuration for its next start.
+func (u *unit) configure(m *config.Mesh, a *config.App) {
+	u.want.Store(&desired{mesh: m, app: a})
+}
+
+// siblings gives the app port of every app's first instance. Only the loop calls it.
+func (s *Supervisor) siblings() map[string]int {
+	ports := map[string]int{}
+	for _, u := range s.units {
+		if u.at.index == 1 && u.at.app > 0 {
+			ports[u.app] = u.at.app
+		}
+	}
+	return ports
+}
+
+func (u *unit) config() *config.App { return u.want.Load().app }
+
+// discard releases what newUnit has bound, for a unit that never ran.
+func (u *unit) discard() {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	_ = u.sidecar.Run(ctx) // an ended context: it only closes its listeners
+	u.s.release(u)
+}
+
+func (s *Supervisor) release(u *unit) {
+	for _, p := range u.purposes {
+		s.ports.free(p)
+	}
+}
+
+// run is the unit's life. The name goes first, so that nobody new comes; then
+// the process, while its sidecar still serves it; the sidecar last.
+func (u *unit) run(ctx context.Context) error {
+	serving := make(chan struct{})
+	var g run.Group
+	g.Add("sidecar of "+u.name, func(ctx context.Context) error {
+		close(serving) // bound since New: connections are accepted from now on
+		return u.sidecar.Run(ctx)
+	})
+	g.Add("process of "+u.name, func(ctx context.Context) error {
+		<-serving
+		return u.process(ctx)
+	})
+	if u.s.o.Names != nil {
+		g.Add("name of "+u.name, func(ctx context.Context) error {
+			withdraw := u.s.o.Names.Announce(u.app, u.name, u.sidecar.Ports().Internal)
+			<-ctx.Done()
+			withdraw()
+			return nil
+		})
+	}
+	err := g.Run(ctx)
+	if err != nil && !errors.Is(err, context.Canceled) {
+		return fmt.Errorf("running %s: %w", u.name, err)
+	}
+	return nil
+}
+
+// set changes what is shown of the unit; f runs in the loop.
+func (u *unit) set(f func(*state.Instance)) { u.s.post(func() { f(&u.shown) }) }
+
+// phase moves the unit to another phase.
+func (u *unit) phase(p state.Phase, reason string) {
+	now := time.Now()
+	u.set(func(i *state.Instance) {
+		if i.Phase != p {
+			i.Since = now
+		}
+		i.Phase, i.Reason = p, reason
+		if p != state.Backoff {
+			i.Next = time.Time{}
+		}
+		if !p.Live() {
+			i.PID, i.CPU, i.Memory = 0, 0, 0
+		}
+	})
+}
+
+// measure refreshes the shown usage; only the loop calls it.
+func (u *unit) measure() (changed bool) {
+	before := u.shown
+	st := u.sidecar.App().Stats()
+	u.shown.Calls, u.shown.Waiting = st.Calls, st.Waiting
+	u.mu.Lock()
+	child := u.child
+	u.mu.Unlock()
+	if child == nil || u.shown.PID == 0 {
+		return u.shown != before
+	}
+	sec, rss := child.Usage()
+	now := time.Now()
+	if u.cpu.pid == child.PID() && now.After(u.cpu.at) {
+		// Two digits: a screen need not be redrawn for less.
+		u.shown.CPU = float64(int(100*(sec-u.cpu.sec)/now.Sub(u.cpu.at).Seconds()+0.5)) / 100
+	}
+	u.cpu = usage{at: now, sec: sec, pid: child.PID()}
+	u.shown.Memory = rss >> 20 << 20
+	return u.shown != before
+}
