@@ -19,6 +19,7 @@ type Child struct {
 
 	exited chan struct{}    // closed when the program itself has ended
 	state  *os.ProcessState // after exited; nil when waiting failed
+	at     time.Time        // of its end; after exited
 	done   chan struct{}
 	exit   Exit // after done
 
@@ -101,11 +102,10 @@ func (c *Child) live(begun time.Time, std *stdio, last *tail) {
 	if len(left) == 0 {
 		<-c.exited
 	}
-	took := time.Since(begun)
 	std.drain()
 	c.reading.Wait()
 	std.closeOurs()
-	c.exit = Exit{Code: -1, Asked: asked, Killed: killed && asked, Last: last.lines(), Took: took, Left: left}
+	c.exit = Exit{Code: -1, Asked: asked, Killed: killed && asked, Last: last.lines(), Took: time.Since(begun), Left: left}
 	if c.exit.Killed {
 		c.exit.grace = grace
 	}
@@ -114,6 +114,7 @@ func (c *Child) live(begun time.Time, std *stdio, last *tail) {
 	default:
 		return
 	}
+	c.exit.Took = c.at.Sub(begun)
 	if c.state == nil {
 		return
 	}

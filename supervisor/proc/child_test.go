@@ -274,6 +274,38 @@ func TestUsage(t *testing.T) {
 	}
 }
 
+// TestNothingLeaks starts and stops many children and counts descriptors.
+func TestNothingLeaks(t *testing.T) {
+	g, err := NewGuardian(GuardianOptions{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer g.Close()
+	open := func() int {
+		fds, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(fds)
+	}
+	before := 0
+	for i := range 30 {
+		s := spec([]string{"exit 0", "sleep", "daemon sleep"}[i%3])
+		s.PTY = i%2 == 1
+		c, out := begin(t, s, g)
+		if i%3 > 0 {
+			out.number(t, "pid", 1)
+		}
+		c.Stop(t.Context())
+		if i == 5 {
+			before = open()
+		}
+	}
+	if after := open(); after > before {
+		t.Errorf("%d descriptors were open, now %d", before, after)
+	}
+}
+
 func BenchmarkUsage(b *testing.B) {
 	out := newOutput()
 	c, err := Start(spec("parent sleep"), nil, out.add)

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -42,6 +43,12 @@ func startMesh(t *testing.T, env []string, roles ...string) (*os.Process, io.Clo
 		stdin.Close()
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
+		for _, l := range out.all() { // what has survived in a test that fails
+			pid, err := strconv.Atoi(strings.TrimPrefix(l.Text, "pid "))
+			if err == nil && strings.HasPrefix(commandOf(pid), "/proc/self/exe") {
+				_ = syscall.Kill(pid, syscall.SIGKILL)
+			}
+		}
 		<-done // every process that could write has ended
 		r.Close()
 	})
@@ -79,6 +86,22 @@ func TestNothingSurvivesAPanic(t *testing.T) {
 	for _, pid := range pids {
 		until(t, "the end of all processes", func() bool { return !running(pid) })
 	}
+}
+
+// TestStraysAreTold kills a program with a child of which two members have
+// neither its session nor its mark. They have been seen once, so the guardian
+// knows them.
+func TestStraysAreTold(t *testing.T) {
+	cmd, _, out := startMesh(t, []string{"PROC_TEST_STRAYS=1"}, "shed+sleep")
+	pid := out.number(t, "pid", 1)
+	until(t, "the strays", func() bool { return strings.Contains(out.text(), "all started\n") })
+	if p, _ := look(pid); p.session == out.number(t, "child", 1) || marked(MarkName)(p) {
+		t.Fatal("it has not hidden")
+	}
+	if err := cmd.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the end of the stray", func() bool { return !running(pid) })
 }
 
 func TestGuardianLeavesQuietly(t *testing.T) {

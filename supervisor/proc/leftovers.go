@@ -141,6 +141,7 @@ func leftoversOf(file string) ([]Leftover, error) {
 			return left, nil
 		}
 	}
+	_ = os.Remove(file + ".new") // when it was killed while writing
 	return nil, os.Remove(file)
 }
 

@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"go.uber.org/goleak"
 )
 
 // roleEnv makes this test binary play the program that a test starts.
@@ -27,7 +29,7 @@ func TestMain(m *testing.M) {
 	if role := os.Getenv(roleEnv); role != "" {
 		os.Exit(play(strings.Fields(role)))
 	}
-	os.Exit(m.Run())
+	goleak.VerifyTestMain(m)
 }
 
 func play(role []string) int {
@@ -132,7 +134,7 @@ func mesh(roles []string) int {
 	if os.Getenv("PROC_TEST_NESTED") != "" {
 		panic("a mesh in a mesh")
 	}
-	g, err := NewGuardian(GuardianOptions{Dir: os.Getenv("PROC_TEST_DIR"), Adopt: os.Getenv("PROC_TEST_ADOPT") != ""})
+	g, err := NewGuardian(GuardianOptions{Dir: os.Getenv("PROC_TEST_DIR")})
 	if err != nil {
 		fmt.Println(err)
 		return 1
@@ -154,7 +156,12 @@ func mesh(roles []string) int {
 		mu.Lock()
 		fmt.Println("child", c.PID())
 		mu.Unlock()
+		for os.Getenv("PROC_TEST_STRAYS") != "" && len(c.strays()) < 2 {
+			c.used.at = time.Time{}
+			c.Usage()
+		}
 	}
+	fmt.Println("all started")
 	_, _ = os.Stdin.Read(make([]byte, 1))
 	panic("on purpose")
 }

@@ -98,6 +98,7 @@ func (c *Child) hold(path string, argv []string, attr *os.ProcAttr, started chan
 	if err == nil {
 		c.state = state
 	}
+	c.at = time.Now()
 	close(c.exited)
 }
 

@@ -23,6 +23,7 @@ func (c *Child) Usage() (cpuSeconds float64, rss uint64) {
 		return c.used.seconds(), c.used.rss
 	}
 	now := c.descendants()
+	strays := c.remember(now)
 	c.used.at, c.used.rss = time.Now(), 0
 	for _, p := range now {
 		m := c.known[p.ident]
@@ -33,7 +34,6 @@ func (c *Child) Usage() (cpuSeconds float64, rss uint64) {
 		c.used.rss += p.rss
 		c.known[p.ident] = m
 	}
-	strays := c.remember(now)
 	sum := c.used
 	c.mu.Unlock()
 	c.g.saw(strays)
