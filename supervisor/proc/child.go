@@ -46,6 +46,11 @@ func (c *Child) PID() int { return c.leader.pid }
 // all of its output has been handed over.
 func (c *Child) Done() <-chan struct{} { return c.done }
 
+// Exited is closed when the program itself has ended. What is left of its tree
+// may still have to be ended, and output to be read: Done tells when that is
+// over.
+func (c *Child) Exited() <-chan struct{} { return c.exited }
+
 // Exit says how it ended. Call it after Done.
 func (c *Child) Exit() Exit {
 	<-c.done

@@ -28,6 +28,29 @@ func TestExitByItself(t *testing.T) {
 	}
 }
 
+// TestExitedComesFirst has a program that ends and leaves one behind which has
+// to be waited for.
+func TestExitedComesFirst(t *testing.T) {
+	c, out := begin(t, spec("leave deaf"), nil)
+	out.number(t, "pid", 1)
+	select {
+	case <-c.Exited():
+	case <-time.After(20 * time.Second):
+		t.Fatal("the end of the program is not told")
+	}
+	select {
+	case <-c.Done():
+		t.Fatal("Done while a member of the tree lives")
+	default:
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	c.Stop(ctx)
+	if e := c.Exit(); e.Asked || e.Killed || e.Code != 0 || e.Took > 10*time.Second {
+		t.Errorf("exit is %+v", e)
+	}
+}
+
 func TestKilledFromOutside(t *testing.T) {
 	c, out := begin(t, spec("sleep"), nil)
 	pid := out.number(t, "pid", 1)
@@ -263,7 +286,7 @@ func TestUsage(t *testing.T) {
 	before, _ := c.Usage()
 	c.Stop(t.Context())
 	c.mu.Lock()
-	c.used.at = time.Time{} // look again
+	c.used = usage{ticks: c.used.ticks} // look again
 	c.mu.Unlock()
 	after, rss := c.Usage()
 	if after < before {
@@ -307,16 +330,24 @@ func TestNothingLeaks(t *testing.T) {
 }
 
 func BenchmarkUsage(b *testing.B) {
-	out := newOutput()
-	c, err := Start(spec("parent sleep"), nil, out.add)
-	if err != nil {
-		b.Fatal(err)
+	for name, walk := range map[string]bool{"known members": false, "new members": true} {
+		b.Run(name, func(b *testing.B) {
+			out := newOutput()
+			c, err := Start(spec("parent sleep"), nil, out.add)
+			if err != nil {
+				b.Fatal(err)
+			}
+			c.Usage()
+			for b.Loop() {
+				c.used.at = time.Time{}
+				if walk {
+					c.used.walk = time.Time{}
+				}
+				c.Usage()
+			}
+			c.Stop(b.Context())
+		})
 	}
-	for b.Loop() {
-		c.used.at = time.Time{}
-		c.Usage()
-	}
-	c.Stop(b.Context())
 }
 
 func BenchmarkScan(b *testing.B) {

@@ -157,7 +157,7 @@ func mesh(roles []string) int {
 		fmt.Println("child", c.PID())
 		mu.Unlock()
 		for os.Getenv("PROC_TEST_STRAYS") != "" && len(c.strays()) < 2 {
-			c.used.at = time.Time{}
+			c.used = usage{ticks: c.used.ticks}
 			c.Usage()
 		}
 	}
@@ -193,7 +193,7 @@ func spec(role string) Spec {
 	return Spec{
 		Name:  "app",
 		Argv:  []string{"/proc/self/exe"},
-		Env:   append(os.Environ(), roleEnv+"="+role, "PROC_TEST_NESTED=1"),
+		Env:   append(os.Environ(), roleEnv+"="+role, "PROC_TEST_NESTED=1", "GORACE=atexit_sleep_ms=0"),
 		Grace: 10 * time.Second,
 	}
 }

@@ -2,13 +2,21 @@ package proc
 
 import "time"
 
-// usageAge is how old a figure may be that Usage gives without looking again.
-const usageAge = 250 * time.Millisecond
+const (
+	// usageAge is how old a figure may be that Usage gives without looking
+	// again.
+	usageAge = 250 * time.Millisecond
+	// walkAge is how long members are taken for all there are. Looking for new
+	// ones means asking every thread for its children, which costs ten times
+	// as much as asking the members what they have used.
+	walkAge = 2 * time.Second
+)
 
 // usage is what the tree has used up to a moment.
 type usage struct {
 	at    time.Time
-	ticks uint64 // grows only: what ended members have used stays counted
+	walk  time.Time // when new members were last looked for
+	ticks uint64    // grows only: what ended members have used stays counted
 	rss   uint64
 }
 
@@ -22,7 +30,11 @@ func (c *Child) Usage() (cpuSeconds float64, rss uint64) {
 		defer c.mu.Unlock()
 		return c.used.seconds(), c.used.rss
 	}
-	now := c.descendants()
+	walk := time.Since(c.used.walk) >= walkAge
+	if walk {
+		c.used.walk = time.Now()
+	}
+	now := c.descendants(walk)
 	strays := c.remember(now)
 	c.used.at, c.used.rss = time.Now(), 0
 	for _, p := range now {
@@ -42,8 +54,9 @@ func (c *Child) Usage() (cpuSeconds float64, rss uint64) {
 
 func (u usage) seconds() float64 { return float64(u.ticks) / ticksPerSecond }
 
-// descendants walks down from the leader and the known members. c.mu is held.
-func (c *Child) descendants() []process {
+// descendants gives the leader and the known members, and with walk all that
+// has come out of them. c.mu is held.
+func (c *Child) descendants(walk bool) []process {
 	var found []process
 	in := map[int]bool{}
 	next := make([]ident, 0, len(c.known)+1)
@@ -60,6 +73,9 @@ func (c *Child) descendants() []process {
 		}
 		in[id.pid] = true
 		found = append(found, p)
+		if !walk {
+			continue
+		}
 		for _, pid := range childrenOf(id.pid) {
 			if child, ok := look(pid); ok && !in[pid] {
 				next = append(next, child.ident)
