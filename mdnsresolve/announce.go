@@ -88,6 +88,21 @@ func (r *Responder) leave() {
 
 // say sends groups to everybody on a link. The zone is locked.
 func (r *Responder) say(l link, groups []bundle) {
+	var here, everywhere []bundle
+	for _, g := range groups {
+		if g.local && !l.loopback {
+			here = append(here, g)
+		} else {
+			everywhere = append(everywhere, g)
+		}
+	}
+	r.tell(l, everywhere)
+	// An address like 127.0.0.1 would lead other hosts to themselves.
+	l.hostOnly = true
+	r.tell(l, here)
+}
+
+func (r *Responder) tell(l link, groups []bundle) {
 	packets, err := response(groups)
 	if err != nil {
 		r.log.Error("mdns cannot write its records", slog.Any("error", err))
@@ -101,7 +116,7 @@ func (r *Responder) say(l link, groups []bundle) {
 // answer answers a query to everybody, since several programs share our port
 // and only the group reaches them all; an asker that wants an answer for itself
 // gets that too.
-func (r *Responder) answer(query *dns.Msg, l link, from netip.AddrPort) {
+func (r *Responder) answer(query *dns.Msg, l link, from netip.AddrPort, local bool) {
 	r.zone.mu.RLock()
 	defer r.zone.mu.RUnlock()
 	var groups []bundle
@@ -124,6 +139,9 @@ func (r *Responder) answer(query *dns.Msg, l link, from netip.AddrPort) {
 	}
 	// One instance a packet, since simple clients read no more from one.
 	for _, g := range groups {
+		if g.local && !local {
+			continue
+		}
 		if p, err := reply(query, g, from.Port() != mdnsPort); err == nil {
 			r.send(l, from, p)
 		}

@@ -21,6 +21,7 @@ type memory struct {
 
 type sentPacket struct {
 	link string
+	here bool // not to leave the host
 	to   netip.AddrPort
 	msg  dns.Msg
 }
@@ -28,7 +29,7 @@ type sentPacket struct {
 func (m *memory) use(*network) {}
 
 func (m *memory) send(l link, to netip.AddrPort, data []byte) error {
-	p := sentPacket{link: l.name, to: to}
+	p := sentPacket{link: l.name, here: l.hostOnly, to: to}
 	if err := p.msg.Unpack(data); err != nil {
 		return err
 	}

@@ -42,7 +42,7 @@ func TestInterfacesComeAndGo(t *testing.T) {
 		}
 
 		now.Store(&network{links: []link{testLo, testEth}, local: map[netip.Addr]bool{}})
-		<-time.After(3 * scanEvery)
+		<-time.After(5 * scanEvery)
 		if got := told(out.take()); !slices.Equal(got, []string{"eth0 10.1.2.3", "eth0 10.1.2.3"}) {
 			t.Errorf("with a new interface, announced: %v", got)
 		}
@@ -54,13 +54,13 @@ func TestInterfacesComeAndGo(t *testing.T) {
 		moved := testEth
 		moved.source, moved.publish = netip.MustParseAddr("10.1.2.4"), netip.MustParseAddr("10.1.2.4")
 		now.Store(&network{links: []link{testLo, moved}, local: map[netip.Addr]bool{}})
-		<-time.After(3 * scanEvery)
+		<-time.After(5 * scanEvery)
 		if got := told(out.take()); !slices.Equal(got, []string{"eth0 10.1.2.4", "eth0 10.1.2.4"}) {
 			t.Errorf("with a new address, announced: %v", got)
 		}
 
 		now.Store(&network{links: []link{testLo}, local: map[netip.Addr]bool{}})
-		<-time.After(3 * scanEvery)
+		<-time.After(5 * scanEvery)
 		if got := r.Known("orders"); got != nil {
 			t.Errorf("without the interface, the neighbour is at %v", got)
 		}

@@ -164,7 +164,7 @@ func (r *Responder) take(p packet) {
 		r.counts.malformed.Add(1)
 	case !m.Response:
 		r.counts.questions.Add(1)
-		r.answer(&m, l, p.from)
+		r.answer(&m, l, p.from, local)
 	case p.from.Port() != mdnsPort:
 		// Only a responder may answer; anybody can send from another port.
 		r.counts.foreign.Add(1)

@@ -58,7 +58,9 @@ func newOwned(s Service, host string, pid int) (*owned, error) {
 		instance = strconv.Itoa(s.Port)
 	}
 	o := &owned{Service: s, service: service}
-	o.Addr = s.Addr.Unmap().WithZone("")
+	if o.Addr = s.Addr.Unmap().WithZone(""); o.Addr.IsUnspecified() {
+		o.Addr = netip.Addr{} // it listens everywhere
+	}
 	o.label = escape(instanceLabel(host, pid, instance), false)
 	o.name = o.label + "." + service
 	o.hostname = fmt.Sprintf("%s-%d-%d.%s", host, pid, s.Port, domain)
@@ -72,6 +74,7 @@ func newOwned(s Service, host string, pid int) (*owned, error) {
 // whoever hears it needs no second question.
 type bundle struct {
 	answer, extra []dns.RR
+	local         bool // its address means something on this host only
 }
 
 // records gives the instance's records as they are on one interface; empty when
@@ -90,7 +93,7 @@ func (o *owned) records(l link) bundle {
 	if err != nil {
 		return bundle{}
 	}
-	var g bundle
+	g := bundle{local: addr.IsLoopback()}
 	for _, rr := range svc.Records(dns.Question{Name: o.service, Qtype: dns.TypePTR, Qclass: dns.ClassINET}) {
 		h := rr.Header()
 		h.Ttl = nameTTL
@@ -114,17 +117,18 @@ func (o *owned) announcement(l link) bundle {
 	if len(g.answer) == 0 {
 		return g
 	}
-	return bundle{answer: slices.Concat(g.answer, g.extra, []dns.RR{o.enumeration()})}
+	g.answer, g.extra = slices.Concat(g.answer, g.extra, []dns.RR{o.enumeration()}), nil
+	return g
 }
 
 // goodbye gives the records that make others forget the instance.
 func (o *owned) goodbye(l link) bundle {
 	g := o.records(l)
-	all := slices.Concat(g.answer, g.extra)
-	for _, rr := range all {
+	g.answer, g.extra = slices.Concat(g.answer, g.extra), nil
+	for _, rr := range g.answer {
 		rr.Header().Ttl = 0
 	}
-	return bundle{answer: all}
+	return g
 }
 
 func (o *owned) enumeration() dns.RR {
@@ -191,13 +195,13 @@ func (z *zone) answers(q dns.Question, l link) []bundle {
 		}
 	}
 	if o := z.byName[name]; o != nil {
-		groups = append(groups, split(q, o.records(l).extra))
+		groups = append(groups, o.records(l).about(q))
 	}
 	for _, o := range z.byName {
 		if strings.EqualFold(o.hostname, name) {
-			if g := split(q, o.records(l).extra); len(g.answer) > 0 {
-				groups = append(groups, bundle{answer: g.answer})
-			}
+			g := o.records(l).about(q)
+			g.extra = nil
+			groups = append(groups, g)
 		}
 	}
 	return slices.DeleteFunc(groups, func(g bundle) bool { return len(g.answer) == 0 })
@@ -205,15 +209,17 @@ func (z *zone) answers(q dns.Question, l link) []bundle {
 
 func asks(q dns.Question, kind uint16) bool { return q.Qtype == kind || q.Qtype == dns.TypeANY }
 
-// split parts records into those that a question is about and the rest.
-func split(q dns.Question, rrs []dns.RR) (g bundle) {
-	for _, rr := range rrs {
+// about parts the records of an instance, without the pointer to it, into those
+// that a question is about and the rest.
+func (g bundle) about(q dns.Question) bundle {
+	to := bundle{local: g.local}
+	for _, rr := range g.extra {
 		h := rr.Header()
 		if strings.EqualFold(h.Name, q.Name) && asks(q, h.Rrtype) {
-			g.answer = append(g.answer, rr)
+			to.answer = append(to.answer, rr)
 		} else {
-			g.extra = append(g.extra, rr)
+			to.extra = append(to.extra, rr)
 		}
 	}
-	return g
+	return to
 }
