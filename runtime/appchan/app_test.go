@@ -26,7 +26,7 @@ func ready(t *testing.T, o Options) *App {
 	a.Open()
 	t.Cleanup(func() {
 		a.Close()
-		ctx, cancel := context.WithTimeout(context.Background(), wait)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), wait)
 		defer cancel()
 		if err := a.Drain(ctx); err != nil {
 			t.Errorf("calls are left behind: %v", err)
@@ -65,7 +65,7 @@ func TestRequestAsTheAppSeesIt(t *testing.T) {
 		seen, body = r, string(b)
 		w.Header()["X-Reply"] = []string{"1", "2"}
 		w.WriteHeader(http.StatusTeapot)
-		io.WriteString(w, "short and stout")
+		_, _ = io.WriteString(w, "short and stout")
 	})
 	a := ready(t, Options{Addr: addr, Token: "secret"})
 	for _, tc := range []struct {
@@ -88,7 +88,7 @@ func TestRequestAsTheAppSeesIt(t *testing.T) {
 			if r.Status != http.StatusTeapot || got != "short and stout" || len(r.Header["X-Reply"]) != 2 || r.Length != 15 {
 				t.Errorf("reply %d %q %v length %d", r.Status, got, r.Header, r.Length)
 			}
-			if seen.Method != "PUT" || seen.RequestURI != "/a%20b/%C3%BC/c'd?x=%20&y" || seen.Host != addr || body != "hello" {
+			if seen.Method != http.MethodPut || seen.RequestURI != "/a%20b/%C3%BC/c'd?x=%20&y" || seen.Host != addr || body != "hello" {
 				t.Errorf("request %s %s host %s body %q", seen.Method, seen.RequestURI, seen.Host, body)
 			}
 			if seen.ContentLength != tc.length {
@@ -109,11 +109,11 @@ func TestRequestAsTheAppSeesIt(t *testing.T) {
 func TestConnectionsAreReused(t *testing.T) {
 	remotes := map[string]int{}
 	addr := serve(t, func(w http.ResponseWriter, r *http.Request) {
-		io.Copy(io.Discard, r.Body)
+		_, _ = io.Copy(io.Discard, r.Body)
 		remotes[r.RemoteAddr]++
 		if r.URL.Path == "/chunked" {
-			w.(http.Flusher).Flush()
-			io.WriteString(w, "x")
+			_ = http.NewResponseController(w).Flush()
+			_, _ = io.WriteString(w, "x")
 		}
 	})
 	a := ready(t, Options{Addr: addr})
@@ -134,8 +134,8 @@ func TestLargeBodies(t *testing.T) {
 		if r.URL.Path == "/known" {
 			w.Header().Set("Content-Length", r.Header.Get("X-Length"))
 		}
-		http.NewResponseController(w).EnableFullDuplex()
-		io.Copy(w, r.Body)
+		_ = http.NewResponseController(w).EnableFullDuplex()
+		_, _ = io.Copy(w, r.Body)
 	})
 	a := ready(t, Options{Addr: addr})
 	data := bytes.Repeat([]byte("0123456789abcdef"), 1<<18) // 4 MiB
@@ -150,4 +150,20 @@ func TestLargeBodies(t *testing.T) {
 			}
 		}
 	}
+}
+
+// serveProtocol is serve for an app that speaks HTTP/2.
+func serveProtocol(t *testing.T, protocol string, h http.HandlerFunc) string {
+	t.Helper()
+	s := httptest.NewUnstartedServer(h)
+	if protocol == "https" {
+		s.EnableHTTP2 = true
+		s.StartTLS()
+	} else {
+		s.Config.Protocols = new(http.Protocols)
+		s.Config.Protocols.SetUnencryptedHTTP2(true)
+		s.Start()
+	}
+	t.Cleanup(s.Close)
+	return s.Listener.Addr().String()
 }
