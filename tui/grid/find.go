@@ -69,3 +69,33 @@ func lower(c byte) byte {
 	}
 	return c
 }
+
+// Safe gives s with nothing but colours and attributes left of its escape
+// sequences, for writing to a terminal directly. It ends in the default style
+// when it has changed it.
+func Safe(s string) string {
+	out, col, styled := make([]byte, 0, len(s)), 0, false
+	for len(s) > 0 {
+		n := 0
+		if s[0] == 0x1b {
+			var sgr bool
+			if n, sgr = escape(s); sgr {
+				out, styled = (Style{}).SGR(s[2:n-1]).append(out), true
+			}
+			s = s[n:]
+			continue
+		}
+		_, n = next(s, col)
+		plain := Plain(s[:n])
+		out, col, s = append(out, plain...), col+Width(plain), s[n:]
+	}
+	if styled {
+		out = append(out, "\x1b[m"...)
+	}
+	return string(out)
+}
+
+// Styled gives s, which must be plain, in a style.
+func Styled(s string, st Style) string {
+	return string(append(append(st.append(nil), s...), "\x1b[m"...))
+}

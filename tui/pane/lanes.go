@@ -87,6 +87,11 @@ func (l *Lanes) Refresh() {
 	}
 }
 
+// Moving says whether the picture changes by itself.
+func (l *Lanes) Moving() bool {
+	return l.trace != nil && !l.gone && !l.w.Frozen && (!l.trace.Seen || l.trace.View.Live)
+}
+
 // lanes gives what there is to draw.
 func (l *Lanes) lanes() []*trace.Lane {
 	if l.trace == nil {

@@ -84,6 +84,21 @@ const (
 	PromptPalette                   // for a command
 )
 
+// Ask is something that only the screen as a whole can do.
+type Ask int
+
+// What the screen can do.
+const (
+	AskQuit    Ask = iota
+	AskRaw         // show the logs as they come, without the screen
+	AskEdit        // open mesh.toml
+	AskFreeze      // or thaw
+	AskBack        // to the view before
+	AskHelp        // show the keys
+	AskNotices     // show everything that the mesh has to say
+)
+
+func (Ask) action()    {}
 func (Do) action()     {}
 func (Show) action()   {}
 func (Prompt) action() {}

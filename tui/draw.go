@@ -1,0 +1,209 @@
+package tui
+
+import (
+	"strconv"
+	"strings"
+
+	"mesh/supervisor/state"
+	"mesh/tui/grid"
+	"mesh/tui/pane"
+)
+
+// draw makes the frame: tabs, banner, pane, and a line of hints or input.
+func (m *model) draw() {
+	m.stale = false
+	if m.raw.on {
+		m.frame = m.rawStatus()
+		return
+	}
+	m.buf.Plain = m.opt.NoColor
+	m.buf.Resize(m.w, m.h)
+	all := m.buf.All()
+	m.drawTabs(all.Rows(0, 1))
+	top := 1
+	top += m.drawBanner(all.Rows(1, max(0, m.h-2)))
+	bottom := min(1, max(0, m.h-top))
+	if m.input != nil {
+		bottom = min(m.input.height(m), max(0, m.h-top))
+	}
+	m.body, m.bodyY = all.Rows(top, max(0, m.h-top-bottom)), top
+	switch m.overlay {
+	case overHelp:
+		m.drawHelp(m.body)
+	case overNotices:
+		m.drawNotices(m.body)
+	case overNone:
+		m.pane(m.view).Draw(m.body)
+	}
+	m.drawBottom(all.Rows(m.h-bottom, bottom))
+	if next := m.buf.String(); next != m.frame { // else the same string stays, which costs nothing
+		m.frame = next
+	}
+}
+
+// drawTabs draws the first line: the views, and how the mesh is.
+func (m *model) drawTabs(a grid.Area) {
+	w, _ := a.Size()
+	t := m.world.Theme
+	a.Repeat(0, 0, w, ' ', t.Bar)
+	right := m.summary(w)
+	room := w - 1
+	for _, p := range right {
+		room -= grid.Width(p.text) + 1
+	}
+	x := 0
+	long := 0
+	for v := range pane.Views {
+		long += len(v.String()) + 3
+	}
+	if name := grid.Plain(m.world.Mesh.Name); name != "" && long+grid.Width(name)+3 < room {
+		x = a.Text(1, 0, name, t.Title.With(t.Bar))
+		x = a.Text(x+1, 0, "│", t.Faint.With(t.Bar))
+	}
+	for v := range pane.Views {
+		title := v.String()
+		if long > w && v != m.view {
+			title = ""
+		}
+		st := t.Dim.With(t.Bar)
+		if v == m.view {
+			st = t.Key.With(t.Bar)
+		}
+		x = a.Text(x+1, 0, strconv.Itoa(int(v)+1), t.Dim.With(t.Bar))
+		if v == m.view {
+			a.Text(x-1, 0, "▸", st)
+		}
+		if title != "" {
+			x = a.Text(x, 0, title, st)
+			if v == m.view {
+				a.Paint(x-len(title), 0, len(title), grid.Style{Attr: grid.Underline})
+			}
+			x++
+		}
+		m.tabs[v] = x
+	}
+	if room < x { // the views are more important
+		return
+	}
+	x = room
+	for _, p := range right {
+		x = a.Text(x, 0, p.text, p.st.With(t.Bar)) + 1
+	}
+}
+
+type part struct {
+	text string
+	st   grid.Style
+}
+
+// summary gives what stands at the right of the first line.
+func (m *model) summary(w int) (parts []part) {
+	t := m.world.Theme
+	ready, all, broken := 0, 0, 0
+	for i := range m.world.Mesh.Apps {
+		for j := range m.world.Mesh.Apps[i].Instances {
+			all++
+			switch m.world.Mesh.Apps[i].Instances[j].Phase {
+			case state.Ready, state.Done:
+				ready++
+			case state.Failed, state.Backoff:
+				broken++
+			case state.Pending, state.Starting, state.Stopping, state.Stopped:
+			}
+		}
+	}
+	live := 0
+	for i := range m.world.Flows {
+		if m.world.Flows[i].Live {
+			live++
+		}
+	}
+	if m.world.Frozen {
+		parts = append(parts, part{"‖ frozen", t.Warn.Bold()})
+	}
+	if broken > 0 {
+		parts = append(parts, part{"✖ " + strconv.Itoa(broken), t.Bad})
+	}
+	if w >= 70 {
+		parts = append(parts, part{"● " + strconv.Itoa(ready) + "/" + strconv.Itoa(all) + " ready", t.Good}, part{strconv.Itoa(live) + " live", t.Text})
+	} else {
+		parts = append(parts, part{strconv.Itoa(ready) + "/" + strconv.Itoa(all), t.Good}, part{strconv.Itoa(live) + "↯", t.Text})
+	}
+	return parts
+}
+
+// drawBottom draws the last line, or the lines of an input.
+func (m *model) drawBottom(a grid.Area) {
+	w, h := a.Size()
+	t := m.world.Theme
+	if h == 0 {
+		return
+	}
+	switch {
+	case m.ask != nil:
+		x := a.Text(1, 0, m.ask.text, t.Warn.Bold())
+		for _, o := range m.ask.answers {
+			x = a.Text(x+2, 0, o.key, t.Key)
+			x = a.Text(x+1, 0, o.label, t.Text)
+		}
+	case m.input != nil:
+		m.input.draw(m, a)
+	case m.message != "":
+		st := t.Info
+		if m.bad {
+			st = t.Bad
+		}
+		text, _, _ := strings.Cut(m.message, "\n")
+		a.Cut(1, 0, w-2, text, st)
+	default:
+		m.drawHints(a)
+	}
+}
+
+// drawHints draws the most useful keys, those of the pane first.
+func (m *model) drawHints(a grid.Area) {
+	w, _ := a.Size()
+	t := m.world.Theme
+	var parts []part
+	for i, list := range [][]pane.Binding{m.pane(m.view).Bindings(), m.keys} {
+		for j := range list {
+			b := &list[j]
+			if b.Hint == "" || (i == 1 && m.shadowed(b.Keys[0])) {
+				continue
+			}
+			parts = append(parts, part{keyName(b.Keys[0]), t.Key}, part{b.Hint, t.Dim})
+		}
+	}
+	x := 1
+	for i := 0; i+1 < len(parts); i += 2 {
+		need := grid.Width(parts[i].text) + 1 + grid.Width(parts[i+1].text)
+		if x+need > w {
+			break
+		}
+		x = a.Text(x, 0, parts[i].text, parts[i].st)
+		x = a.Text(x+1, 0, parts[i+1].text, parts[i+1].st) + 2
+	}
+}
+
+// keyName gives the name of a key as people know it.
+func keyName(k string) string {
+	switch k {
+	case "up":
+		return "↑"
+	case "down":
+		return "↓"
+	case "left":
+		return "←"
+	case "right":
+		return "→"
+	case "enter":
+		return "⏎"
+	case "shift+tab":
+		return "⇧tab"
+	case "shift+left":
+		return "⇧←"
+	case "shift+right":
+		return "⇧→"
+	}
+	return strings.Replace(k, "ctrl+", "^", 1)
+}

@@ -1,0 +1,238 @@
+package tui
+
+import (
+	"context"
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+
+	"mesh/runtime/flow/filter"
+	"mesh/supervisor/state"
+	"mesh/tui/grid"
+	"mesh/tui/pane"
+)
+
+// view is one pane as the model sees it.
+type view interface {
+	Draw(a grid.Area)
+	Bindings() []pane.Binding
+	Click(x, y int) pane.Action
+	Wheel(n, x int)
+}
+
+// model is the only Bubble Tea model. It routes: keys to panes, snapshots to
+// the world, areas to whoever draws.
+type model struct {
+	mesh  Mesh
+	flows Flows
+	opt   Options
+	done  <-chan struct{}                     // closed when the screen is left
+	do    func(c state.Command) error         // carries out a command
+	edit  func(file string, at place) tea.Cmd // nil: there is no editor
+
+	world    pane.World
+	apps     *pane.Apps
+	streams  *pane.Streams
+	lanes    *pane.Lanes
+	logs     *pane.Logs
+	topology *pane.Topology
+	view     pane.View
+	history  []pane.View
+
+	w, h    int
+	buf     grid.Buffer
+	frame   string
+	stale   bool // the frame no longer shows the model
+	body    grid.Area
+	bodyY   int
+	tabs    [pane.Views]int // where the titles end
+	overlay overlay
+	over    int // first line of the overlay that is shown
+	input   *input
+	ask     *question
+	keys    []pane.Binding
+
+	message  string
+	bad      bool // the message tells of a failure
+	forget   time.Time
+	pulling  pulling
+	raw      raw
+	blurred  bool
+	mouse    bool
+	quitting bool
+	reason   error
+	fault    error
+}
+
+func newModel(ctx context.Context, mesh Mesh, flows Flows, opt Options) *model {
+	m := &model{
+		mesh: mesh, flows: flows, opt: opt, done: ctx.Done(), mouse: true, stale: true, w: 80, h: 24,
+		do: func(c state.Command) error { return mesh.Do(ctx, c) },
+	}
+	if opt.Edit != nil {
+		m.edit = func(file string, at place) tea.Cmd { return openEditor(ctx, opt.Edit, file, at) }
+	}
+	m.world = pane.World{Now: opt.Now(), Mesh: &state.Mesh{}, Theme: theme(opt, true)}
+	m.apps, m.streams = pane.NewApps(&m.world), pane.NewStreams(&m.world)
+	m.lanes, m.logs = pane.NewLanes(&m.world), pane.NewLogs(&m.world)
+	m.topology = pane.NewTopology(&m.world, m.streams)
+	m.keys = m.bindings()
+	return m
+}
+
+func theme(o Options, dark bool) *pane.Theme {
+	switch {
+	case o.NoColor:
+		return pane.Plain()
+	case o.Theme == "light", o.Theme != "dark" && !dark:
+		return pane.Light()
+	}
+	return pane.Dark()
+}
+
+func (m *model) pane(v pane.View) view {
+	return [...]view{m.apps, m.streams, m.lanes, m.logs, m.topology}[v]
+}
+
+// Init asks for the first snapshot and the background of the terminal.
+func (m *model) Init() tea.Cmd {
+	if m.opt.NoColor || m.opt.Theme == "dark" || m.opt.Theme == "light" {
+		return m.pull(0)
+	}
+	return tea.Batch(m.pull(0), tea.RequestBackgroundColor)
+}
+
+// Update routes a message. A panic in it, or in the drawing that follows,
+// ends the screen and nothing else.
+func (m *model) Update(msg tea.Msg) (_ tea.Model, cmd tea.Cmd) {
+	defer func() {
+		if e := caught(recover()); e != nil {
+			m.fault, cmd = e, tea.Quit
+		}
+	}()
+	begun := m.opt.Now()
+	cmd = m.route(msg)
+	if m.stale {
+		m.draw()
+		m.pulling.frame = m.opt.Now().Sub(begun)
+	}
+	return m, cmd
+}
+
+func (m *model) route(msg tea.Msg) tea.Cmd {
+	switch msg := msg.(type) {
+	case pulled:
+		return m.take(&msg)
+	case tea.WindowSizeMsg:
+		m.w, m.h, m.stale = msg.Width, msg.Height, true
+	case tea.KeyPressMsg:
+		m.stale = true
+		return m.then(m.key(msg))
+	case tea.PasteMsg:
+		m.stale = true
+		if m.input != nil {
+			return m.then(m.input.update(m, msg))
+		}
+	case tea.MouseClickMsg:
+		m.stale = true
+		return m.then(m.click(msg.Mouse()))
+	case tea.MouseWheelMsg:
+		m.stale = true
+		m.wheel(msg.Mouse())
+	case tea.FocusMsg:
+		m.blurred = false
+		return m.pull(0)
+	case tea.BlurMsg:
+		m.blurred = true
+	case tea.BackgroundColorMsg:
+		m.world.Theme, m.stale = theme(m.opt, msg.IsDark()), true
+	case finished:
+		m.stale = true
+		return m.finish(msg)
+	}
+	return nil
+}
+
+// then adds a pull when what was done asks for other data than before.
+func (m *model) then(cmd tea.Cmd) tea.Cmd {
+	if m.wants() == m.pulling.wants {
+		return cmd
+	}
+	return tea.Batch(cmd, m.pull(0))
+}
+
+// View gives the last frame; it is the same string until something changes.
+func (m *model) View() tea.View {
+	v := tea.View{Content: m.frame, AltScreen: !m.raw.on, ReportFocus: true, WindowTitle: m.title()}
+	if m.mouse && !m.raw.on {
+		v.MouseMode = tea.MouseModeCellMotion
+	}
+	return v
+}
+
+func (m *model) title() string {
+	if m.world.Mesh.Name == "" {
+		return "mesh"
+	}
+	return "mesh: " + grid.Plain(m.world.Mesh.Name)
+}
+
+// show switches to a view.
+func (m *model) show(v pane.View) {
+	if v == m.view || v < 0 || v >= pane.Views {
+		return
+	}
+	m.history = append(m.history[max(0, len(m.history)-50):], m.view)
+	m.view = v
+	m.arrive()
+}
+
+// arrive gives a view what it shows by itself.
+func (m *model) arrive() {
+	if m.view == pane.ViewLanes && m.lanes.Flow() == "" {
+		m.lanes.Choose(m.streams.Selected())
+	}
+	m.refresh(true)
+}
+
+func (m *model) back() {
+	if n := len(m.history); n > 0 {
+		m.view, m.history = m.history[n-1], m.history[:n-1]
+		m.arrive()
+	}
+}
+
+// refresh lets the panes take in the world; lists says that it has new flows.
+func (m *model) refresh(lists bool) {
+	m.stale = true
+	m.apps.Refresh()
+	if m.world.Frozen {
+		return
+	}
+	m.lanes.Refresh()
+	if lists {
+		m.streams.Refresh()
+	}
+	if lists && m.view == pane.ViewTopology {
+		m.topology.Refresh()
+	}
+}
+
+// setFilter shows only the streams that a filter chooses.
+func (m *model) setFilter(text string) error {
+	f, err := filter.Parse(text)
+	if err != nil {
+		return err
+	}
+	m.streams.Filter(f)
+	return nil
+}
+
+// say shows a message for a while.
+func (m *model) say(text string, bad bool) {
+	m.message, m.bad, m.stale = text, bad, true
+	m.forget = m.opt.Now().Add(messageTime)
+}
+
+// messageTime is how long a message stands.
+const messageTime = 6 * time.Second

@@ -1,0 +1,213 @@
+package pane
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+
+	"mesh/runtime/flow/filter"
+	"mesh/supervisor/state"
+	"mesh/tui/grid"
+)
+
+// Topology shows who calls whom, and how much passes between them now. Make
+// one with NewTopology.
+type Topology struct {
+	w        *World
+	rates    *rates
+	edges    []edge
+	selected [2]string
+	top      int
+	keys     []Binding
+}
+
+// edge is all that passes from one app to another.
+type edge struct {
+	from, to    string
+	live, ended int
+	stalled     int
+	failed      int
+	rate        float64 // bytes per second over the last seconds
+	declared    bool    // one depends on the other
+}
+
+// NewTopology gives the pane that looks at w; rates come from the streams.
+func NewTopology(w *World, s *Streams) *Topology {
+	t := &Topology{w: w, rates: &s.rates}
+	t.keys = []Binding{
+		move([]string{"up", "k"}, "up", "select the edge above", func() { t.Wheel(-1, 0) }),
+		move([]string{"down", "j"}, "down", "select the edge below", func() { t.Wheel(1, 0) }),
+		{Keys: []string{"enter"}, Name: "edge streams", Help: "the streams between the two", Hint: "streams", Do: func(string) Action {
+			if i := t.index(); i >= 0 {
+				return Show{View: ViewStreams, Filter: "from:" + t.edges[i].from + " to:" + t.edges[i].to}
+			}
+			return nil
+		}},
+	}
+	return t
+}
+
+// Bindings gives what keys do here.
+func (t *Topology) Bindings() []Binding { return t.keys }
+
+// Refresh takes in a new snapshot.
+func (t *Topology) Refresh() {
+	all := map[[2]string]*edge{}
+	get := func(from, to string) *edge {
+		e := all[[2]string{from, to}]
+		if e == nil {
+			e = &edge{from: from, to: to}
+			all[[2]string{from, to}] = e
+		}
+		return e
+	}
+	const slots = 6
+	for i := range t.w.Flows {
+		v := &t.w.Flows[i]
+		e := get(filter.Caller(v), v.Callee)
+		is := filter.Diagnose(v).State
+		if is == filter.Failed {
+			e.failed++
+		}
+		if !v.Live {
+			e.ended++
+			continue
+		}
+		e.live++
+		if is == filter.Stalled || is == filter.Holding {
+			e.stalled++
+		}
+		if r := t.rates.of[v.ID]; r != nil {
+			for s := range slots {
+				e.rate += r.at(t.w.Now, s, slots) / (slots * rateSlot.Seconds())
+			}
+		}
+	}
+	for i := range t.w.Mesh.Apps {
+		app := &t.w.Mesh.Apps[i]
+		for _, d := range app.DependsOn {
+			get(app.ID, d.App).declared = true
+		}
+	}
+	t.edges = t.edges[:0]
+	for _, e := range all {
+		t.edges = append(t.edges, *e)
+	}
+	slices.SortFunc(t.edges, func(a, b edge) int { return cmp.Or(cmp.Compare(a.from, b.from), cmp.Compare(a.to, b.to)) })
+	if t.index() < 0 && len(t.edges) > 0 {
+		t.selected = [2]string{t.edges[0].from, t.edges[0].to}
+	}
+}
+
+func (t *Topology) index() int {
+	return slices.IndexFunc(t.edges, func(e edge) bool { return t.selected == [2]string{e.from, e.to} })
+}
+
+// Wheel moves the selection.
+func (t *Topology) Wheel(n, _ int) {
+	if len(t.edges) > 0 {
+		e := &t.edges[min(max(0, t.index()+n), len(t.edges)-1)]
+		t.selected = [2]string{e.from, e.to}
+	}
+}
+
+// Click selects the edge at line y.
+func (t *Topology) Click(_, y int) Action {
+	if i := t.top + y - 1; y >= 1 && i < len(t.edges) {
+		t.selected = [2]string{t.edges[i].from, t.edges[i].to}
+	}
+	return nil
+}
+
+// Draw draws the pane.
+func (t *Topology) Draw(a grid.Area) {
+	w, h := a.Size()
+	th := t.w.Theme
+	if len(t.edges) == 0 {
+		a.Text(2, 1, "no calls yet: an edge appears for every pair of apps that talk", th.Dim)
+		return
+	}
+	name := 6
+	for i := range t.edges {
+		name = max(name, grid.Width(t.edges[i].from), grid.Width(t.edges[i].to))
+	}
+	name = min(name, max(6, w/4), 24)
+	line := max(8, min(44, w-2*name-26)) // the arrow between the names
+	a.Text(2, 0, "caller", th.Dim)
+	a.Text(name+line+8, 0, "callee", th.Dim)
+	sel := t.index()
+	t.top = scroll(t.top, max(0, sel), len(t.edges), h-1)
+	for y := range min(h-1, len(t.edges)-t.top) {
+		i := t.top + y
+		t.drawEdge(a.Sub(0, y+1, w, 1), i, name, line)
+		if i == sel {
+			a.Paint(0, y+1, w, th.Selected)
+			a.Text(0, y+1, "▸", th.Key.With(th.Selected))
+		}
+	}
+}
+
+func (t *Topology) drawEdge(a grid.Area, i, name, line int) {
+	w, _ := a.Size()
+	th, e := t.w.Theme, &t.edges[i]
+	first := i == 0 || t.edges[i-1].from != e.from
+	last := i == len(t.edges)-1 || t.edges[i+1].from != e.from
+	joint := map[[2]bool]string{{true, true}: "──", {true, false}: "┬─", {false, false}: "├─", {false, true}: "└─"}[[2]bool{first, last}]
+	if first {
+		t.drawApp(a, 2, name, e.from)
+	}
+	st := th.Faint
+	switch {
+	case e.stalled > 0:
+		st = th.Warn
+	case e.live > 0:
+		st = th.Good
+	}
+	x := name + 5
+	a.Text(x, 0, joint, st)
+	a.Repeat(x+2, 0, line-2, '─', st)
+	a.Text(x+line, 0, "▸", st)
+	label := ""
+	if e.live > 0 {
+		label = " " + strconv.Itoa(e.live) + " live"
+	}
+	if e.rate > 0 {
+		label += " " + size(uint64(e.rate)) + "/s"
+	}
+	if e.live == 0 && e.ended == 0 {
+		label = " no calls yet"
+	}
+	if label != "" {
+		a.Cut(x+3, 0, min(line-4, grid.Width(label)+1), label+" ", st)
+	}
+	t.drawApp(a, x+line+3, name, e.to)
+	words := ""
+	if e.stalled > 0 {
+		words += "◐ " + strconv.Itoa(e.stalled) + " waiting  "
+	}
+	if e.failed > 0 {
+		words += "✖ " + strconv.Itoa(e.failed) + " failed  "
+	}
+	if e.ended > 0 {
+		words += strconv.Itoa(e.ended) + " ended"
+	}
+	at := x + line + name + 7
+	a.Cut(at, 0, w-at, words, th.Dim)
+}
+
+// drawApp draws an app with the shape of its worst instance.
+func (t *Topology) drawApp(a grid.Area, x, room int, id string) {
+	th := t.w.Theme
+	shape, st := '▫', th.Dim
+	if app := t.w.Mesh.Find(id); app != nil {
+		phase := state.Stopped
+		for i := range app.Instances {
+			if p := app.Instances[i].Phase; i == 0 || broken(p) {
+				phase = p
+			}
+		}
+		shape, st = th.look(phase)
+	}
+	a.Rune(x, 0, shape, st)
+	a.Cut(x+2, 0, room, id, th.Name(id))
+}

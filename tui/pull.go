@@ -1,0 +1,228 @@
+package tui
+
+import (
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+
+	"mesh/runtime/flow"
+	"mesh/supervisor/state"
+	"mesh/tui/pane"
+)
+
+// How long the screen waits between two snapshots: while chunks pass in the
+// lanes, while anything else changes, while nothing does, and while nobody
+// looks.
+const (
+	laneTick  = 50 * time.Millisecond
+	busyTick  = 100 * time.Millisecond
+	quietTick = 300 * time.Millisecond
+	blurTick  = time.Second
+)
+
+// share bounds what the screen costs: it waits so many times longer than the
+// last snapshot and frame took.
+const share = 25
+
+// How much is asked for at once.
+const (
+	recentFlows   = 256
+	filteredFlows = 2048 // when a filter may have to look further back
+	logLines      = 5000
+	tailLines     = 60
+	rawLines      = 2000
+)
+
+// pulling is the state of the clock.
+type pulling struct {
+	gen   int // of the running pull; the results of earlier ones are ignored
+	wants wants
+	quiet int // snapshots in a row without anything new
+	lists time.Time
+	last  uint64 // sum of all counters at the last snapshot
+	cost  time.Duration
+	frame time.Duration
+}
+
+// wants is which data the screen asks for.
+type wants struct {
+	view   pane.View
+	flow   string
+	log    string
+	tail   string
+	recent int
+	raw    bool
+}
+
+// pulled is a snapshot.
+type pulled struct {
+	gen   int
+	at    time.Time
+	cost  time.Duration
+	fault *PanicError
+
+	mesh  *state.Mesh
+	lists bool
+	flows []flow.View
+
+	flow   string
+	after  flow.Cursor
+	detail flow.Detail
+	found  bool
+
+	log, tail           string
+	logAfter, tailAfter uint64
+	logs, tails         []state.Line
+	raw                 []state.Line
+}
+
+func (m *model) wants() wants {
+	w := wants{view: m.view, recent: recentFlows, raw: m.raw.on}
+	if m.streams.Filtered() != "" {
+		w.recent = filteredFlows
+	}
+	w.flow = m.lanes.Flow()
+	w.log, _ = m.logs.Lines.Want()
+	w.tail, _ = m.apps.Tail.Want()
+	return w
+}
+
+// pull gives the command that takes the next snapshot after a while. There is
+// one at a time: an earlier one that is still waiting comes to nothing.
+func (m *model) pull(wait time.Duration) tea.Cmd {
+	p := &m.pulling
+	p.gen++
+	p.wants = m.wants()
+	out := pulled{gen: p.gen}
+	now := m.opt.Now()
+	every := 5 * busyTick // only for the counters at the top
+	if m.view == pane.ViewStreams || m.view == pane.ViewTopology {
+		every = busyTick
+	}
+	out.lists = wait == 0 || now.Add(wait).Sub(p.lists) >= every-busyTick/10
+	if out.lists {
+		p.lists = now.Add(wait)
+	}
+	out.flow, out.after = m.lanes.Want()
+	logLimit, tailLimit, rawAfter := 0, 0, m.raw.after
+	if m.view == pane.ViewLogs {
+		out.log, out.logAfter = m.logs.Lines.Want()
+		logLimit = logLines
+	}
+	if m.view == pane.ViewApps {
+		out.tail, out.tailAfter = m.apps.Tail.Want()
+		tailLimit = tailLines
+	}
+	rawOn, recent, mesh, flows, clock, done := m.raw.on, p.wants.recent, m.mesh, m.flows, m.opt.Now, m.done
+	return func() (msg tea.Msg) {
+		if wait > 0 {
+			t := time.NewTimer(wait)
+			defer t.Stop()
+			select {
+			case <-t.C:
+			case <-done:
+				return nil
+			}
+		}
+		defer func() {
+			if e := caught(recover()); e != nil {
+				msg = pulled{gen: out.gen, fault: e}
+			}
+		}()
+		begun := clock()
+		out.mesh = mesh.State()
+		if out.lists {
+			out.flows = flows.Views(recent)
+		}
+		if out.flow != "" {
+			out.detail, out.found = flows.Detail(out.flow, out.after)
+		}
+		if logLimit > 0 {
+			out.logs = mesh.Lines(out.log, out.logAfter, logLimit)
+		}
+		if tailLimit > 0 && out.tail != "" {
+			out.tails = mesh.Lines(out.tail, out.tailAfter, tailLimit)
+		}
+		if rawOn {
+			out.raw = mesh.Lines("", rawAfter, rawLines)
+		}
+		out.at = clock()
+		out.cost = out.at.Sub(begun)
+		return out
+	}
+}
+
+// take brings a snapshot into the world, and asks for the next.
+func (m *model) take(p *pulled) tea.Cmd {
+	if p.fault != nil {
+		m.fault = p.fault
+		return tea.Quit
+	}
+	if p.gen != m.pulling.gen {
+		return nil
+	}
+	moved := m.takeFlows(p)
+	if m.logs.Lines.Add(p.log, p.logAfter, p.logs) {
+		moved = true
+	}
+	if m.apps.Tail.Add(p.tail, p.tailAfter, p.tails) {
+		moved = true
+	}
+	if p.mesh != nil {
+		m.world.Mesh = p.mesh
+	}
+	if !m.world.Frozen {
+		m.world.Now = p.at
+	}
+	m.refresh(p.lists)
+	if m.message != "" && p.at.After(m.forget) {
+		m.message = ""
+	}
+	m.pulling.cost = p.cost
+	if moved {
+		m.pulling.quiet = 0
+	} else {
+		m.pulling.quiet++
+	}
+	return tea.Sequence(append(m.print(p.raw), m.pull(m.wait()))...)
+}
+
+// takeFlows takes in the invocations and says whether bytes have moved.
+func (m *model) takeFlows(p *pulled) (moved bool) {
+	if p.flow != "" {
+		moved = m.lanes.Add(p.flow, p.after, &p.detail, p.found)
+	}
+	if !p.lists {
+		return moved
+	}
+	sum := uint64(len(p.flows))
+	for i := range p.flows {
+		for j := range p.flows[i].Lanes {
+			sum += p.flows[i].Lanes[j].Chunks
+		}
+		if p.flows[i].Live {
+			sum += 1 << 40
+		}
+	}
+	if sum != m.pulling.last {
+		m.pulling.last, moved = sum, true
+	}
+	if !m.world.Frozen {
+		m.world.Flows = p.flows
+	}
+	return moved
+}
+
+// wait says when to take the next snapshot.
+func (m *model) wait() time.Duration {
+	tick := busyTick
+	switch {
+	case m.blurred && !m.raw.on:
+		tick = blurTick
+	case m.pulling.quiet > 3:
+		tick = quietTick
+	case m.view == pane.ViewLanes && m.lanes.Moving():
+		tick = laneTick
+	}
+	return max(tick, min(share*(m.pulling.cost+m.pulling.frame), 2*time.Second))
+}

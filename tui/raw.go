@@ -1,0 +1,84 @@
+package tui
+
+import (
+	"strings"
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+
+	"mesh/supervisor/state"
+	"mesh/tui/grid"
+)
+
+// settle is how long the terminal gets to leave the screen before lines are
+// written where it was.
+const settle = 120 * time.Millisecond
+
+// raw is the state of the logs without the screen. Lines are written to the
+// terminal itself, which keeps them, scrolls them and lets them be copied.
+type raw struct {
+	on    bool
+	after uint64 // number of the last line that was written
+	lost  uint64 // lines that came faster than they could be read
+}
+
+// enterRaw leaves the screen for the raw logs.
+func (m *model) enterRaw() tea.Cmd {
+	m.raw.on, m.overlay, m.input = true, overNone, nil
+	return m.pull(settle)
+}
+
+// rawKey takes a key while the raw logs are shown.
+func (m *model) rawKey(key string) tea.Cmd {
+	switch key {
+	case "s", "esc", "ctrl+o", "enter":
+		m.raw.on = false
+		return m.pull(0)
+	case "q":
+		m.raw.on = false
+		return m.quit()
+	}
+	return nil
+}
+
+// rawStatus gives the line below the raw logs.
+func (m *model) rawStatus() string {
+	text := " raw logs of " + grid.Plain(m.world.Mesh.Name) + "  s back to the screen  q quit "
+	if s := m.stopping(); s != "" {
+		text = " " + s + "  ctrl+c again kills at once "
+	}
+	m.buf.Plain = m.opt.NoColor
+	m.buf.Resize(max(1, m.w-1), 1)
+	m.buf.All().Text(0, 0, text, grid.Style{Attr: grid.Reverse})
+	return m.buf.String()
+}
+
+// print gives the commands that write lines to the terminal, a screenful each.
+func (m *model) print(lines []state.Line) (cmds []tea.Cmd) {
+	if !m.raw.on || len(lines) == 0 {
+		return nil
+	}
+	if first := lines[0].Seq; m.raw.after > 0 && first > m.raw.after+1 {
+		m.raw.lost += first - m.raw.after - 1
+	}
+	m.raw.after = lines[len(lines)-1].Seq
+	var page []string
+	used := 0
+	for i := range lines {
+		s := m.rawLine(&lines[i])
+		page = append(page, s)
+		if used += grid.Lines(s, max(1, m.w)); used >= m.h-3 || i == len(lines)-1 {
+			cmds = append(cmds, tea.Println(strings.Join(page, "\n")))
+			page, used = nil, 0
+		}
+	}
+	return cmds
+}
+
+func (m *model) rawLine(l *state.Line) string {
+	name := grid.Plain(l.Instance)
+	if m.opt.NoColor {
+		return name + " │ " + grid.Plain(l.Text)
+	}
+	return grid.Styled(name, m.world.Theme.Name(l.App)) + " │ " + grid.Safe(l.Text)
+}

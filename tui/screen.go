@@ -1,0 +1,142 @@
+package tui
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime/debug"
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+	"github.com/charmbracelet/colorprofile"
+)
+
+// Options says how the screen behaves. The zero value is fine for a terminal.
+type Options struct {
+	Input    io.Reader        // nil: the terminal
+	Output   io.Writer        // nil: the terminal
+	Environ  []string         // of the terminal; nil: of the process
+	NoColor  bool             // as NO_COLOR asks for
+	Theme    string           // dark, light or auto; "": auto, which asks the terminal
+	Attached bool             // the mesh belongs to another process: quitting asks whether to stop it
+	Now      func() time.Time // nil: time.Now
+
+	// Edit opens a file for the user at a line and column (0: anywhere) and
+	// returns when the editor has been closed. It owns the terminal meanwhile.
+	// nil: there is no editor.
+	Edit func(ctx context.Context, file string, line, column int, in io.Reader, out io.Writer) error
+}
+
+// ReasonError says why the user left the screen.
+type ReasonError string
+
+// The reasons for which Run returns.
+//
+//nolint:errname // they are reasons, not failures
+const (
+	ReasonQuit   ReasonError = "quit"   // the mesh was asked to stop, and has stopped
+	ReasonDetach ReasonError = "detach" // the mesh is to go on
+	ReasonKill   ReasonError = "kill"   // asked twice: stop at once
+)
+
+// Error gives the reason in one word.
+func (r ReasonError) Error() string { return string(r) }
+
+// PanicError is a fault of the screen. The terminal has been restored; the
+// mesh goes on.
+type PanicError struct {
+	Value any
+	Stack []byte
+}
+
+// Error says what the fault was, without the stack.
+func (e *PanicError) Error() string { return fmt.Sprintf("the screen failed: %v", e.Value) }
+
+// Screen shows one mesh. Make one with New.
+type Screen struct {
+	mesh  Mesh
+	flows Flows
+	opt   Options
+}
+
+// New gives a screen that shows m and f. Nothing happens before Run.
+func New(m Mesh, f Flows, o Options) *Screen {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return &Screen{mesh: m, flows: f, opt: o}
+}
+
+// Run shows the screen until the user leaves it or ctx ends.
+//
+// It returns nil when ctx has ended; a ReasonError when the user left: with
+// ReasonQuit the mesh has been stopped through Mesh.Do, and what that had to
+// say is wrapped beside it; and a *PanicError or another error when the screen
+// itself failed. In every case the terminal is as it was before.
+func (s *Screen) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	m := newModel(ctx, s.mesh, s.flows, s.opt)
+	_, err := tea.NewProgram(m, s.programOptions(ctx)...).Run()
+	switch {
+	case m.fault != nil:
+		return m.fault
+	case m.reason != nil:
+		return m.reason
+	case err == nil, ctx.Err() != nil && errors.Is(err, tea.ErrProgramKilled):
+		return nil
+	}
+	return fmt.Errorf("showing the screen: %w", err)
+}
+
+func (s *Screen) programOptions(ctx context.Context) []tea.ProgramOption {
+	opts := []tea.ProgramOption{
+		tea.WithContext(ctx),
+		tea.WithoutSignalHandler(), // signals belong to main
+		tea.WithFilter(coalesce(s.opt.Now)),
+	}
+	if s.opt.Input != nil {
+		opts = append(opts, tea.WithInput(s.opt.Input))
+	}
+	if s.opt.Output != nil {
+		opts = append(opts, tea.WithOutput(s.opt.Output))
+	}
+	environ := s.opt.Environ
+	if environ == nil {
+		environ = os.Environ()
+	}
+	opts = append(opts, tea.WithEnvironment(environ))
+	if s.opt.NoColor {
+		opts = append(opts, tea.WithColorProfile(colorprofile.ASCII))
+	}
+	return opts
+}
+
+// wheelPause is how long further turns of the wheel are ignored after one: a
+// touchpad sends hundreds a second, and each costs a frame.
+const wheelPause = 15 * time.Millisecond
+
+// coalesce gives a filter that thins out the messages of the mouse wheel.
+func coalesce(now func() time.Time) func(tea.Model, tea.Msg) tea.Msg {
+	var last time.Time
+	return func(_ tea.Model, msg tea.Msg) tea.Msg {
+		if _, ok := msg.(tea.MouseWheelMsg); ok {
+			t := now()
+			if t.Sub(last) < wheelPause {
+				return nil
+			}
+			last = t
+		}
+		return msg
+	}
+}
+
+// caught makes what recover gives a *PanicError, nil for nil.
+func caught(v any) *PanicError {
+	if v == nil {
+		return nil
+	}
+	return &PanicError{Value: v, Stack: debug.Stack()}
+}
