@@ -64,12 +64,10 @@ type tree struct {
 
 // word is one message to the helper, as a line of JSON.
 type word struct {
-	Run   string `json:"run,omitempty"`   // the first word: the marks begin with it
-	Start uint64 `json:"start,omitempty"` // nothing of ours is older
-	Add   *tree  `json:"add,omitempty"`
-	Drop  *tree  `json:"drop,omitempty"`
-	Seen  []seen `json:"seen,omitempty"` // members that may leave their tree
-	Bye   bool   `json:"bye,omitempty"`
+	Add  *tree  `json:"add,omitempty"`
+	Drop *tree  `json:"drop,omitempty"`
+	Seen []seen `json:"seen,omitempty"` // members that may leave their tree
+	Bye  bool   `json:"bye,omitempty"`
 }
 
 type seen struct {
@@ -98,7 +96,7 @@ func NewGuardian(o GuardianOptions) (*Guardian, error) {
 	if err := g.openRecord(o.Dir); err != nil {
 		return nil, fmt.Errorf("starting the guardian: %w", err)
 	}
-	h, err := startHelper()
+	h, err := startHelper(g.run, g.self)
 	if err != nil {
 		g.closeRecord()
 		return nil, fmt.Errorf("starting the guardian: %w", err)
@@ -178,7 +176,7 @@ func (g *Guardian) keep(h *helper) {
 		}
 		pause = min(pause*2, longPause)
 		g.forking.RLock()
-		next, err := startHelper()
+		next, err := startHelper(g.run, g.self)
 		if err != nil {
 			h = nil
 		} else {
@@ -200,7 +198,6 @@ func (g *Guardian) keep(h *helper) {
 
 // brief tells a new helper everything.
 func (g *Guardian) brief(h *helper) {
-	h.tell(word{Run: g.run, Start: g.self.start})
 	for c, t := range g.trees {
 		h.tell(word{Add: t, Seen: c.strays()})
 	}
@@ -303,8 +300,10 @@ func (h *helper) wait() {
 	h.pipe.Close()
 }
 
-// startHelper runs this program again and waits until it reports.
-func startHelper() (*helper, error) {
+// startHelper runs this program again and waits until it reports. It is born
+// with the knowledge of the run, so that it can find all that bears a mark even
+// if we die before it has been told of any child.
+func startHelper(run string, watched ident) (*helper, error) {
 	exe, err := self()
 	if err != nil {
 		return nil, err
@@ -328,8 +327,11 @@ func startHelper() (*helper, error) {
 	}
 	defer null.Close()
 	p, err := os.StartProcess(exe, []string{helperName, GuardianArg}, &os.ProcAttr{
-		Dir:   "/", // so that it does not keep the project's folder busy
-		Env:   []string{helperEnv + "=1", "GOMAXPROCS=1", "GOGC=20"},
+		Dir: "/", // so that it does not keep the project's folder busy
+		Env: []string{
+			fmt.Sprintf("%s=%s %d", helperEnv, run, watched.start),
+			"GOMAXPROCS=1", "GOGC=20",
+		},
 		Files: []*os.File{theirs, say, null},
 		Sys:   helperAttributes(),
 	})

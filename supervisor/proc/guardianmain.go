@@ -2,6 +2,7 @@ package proc
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"os"
 	"os/signal"
@@ -15,7 +16,7 @@ const (
 	// own name, so that killing us by name does not take the helper along.
 	helperName  = "guardian"
 	helperHello = "here\n"
-	helperEnv   = "MESH_GUARDIAN"
+	helperEnv   = "MESH_GUARDIAN" // the run, and the start time of the process that is watched
 
 	sweepFor   = 5 * time.Second // how long the helper tries
 	sweepAgain = 10 * time.Millisecond
@@ -28,6 +29,10 @@ const (
 func GuardianMain(stdin io.Reader) int {
 	signal.Ignore(syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGPIPE,
 		syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU)
+	w := watched{trees: map[ident]*tree{}, strays: map[ident]bool{}}
+	if n, err := fmt.Sscanf(os.Getenv(helperEnv), "%s %d", &w.run, &w.start); n != 2 || err != nil {
+		return 2 // started by hand
+	}
 	rename(helperName)
 	if _, err := os.Stdout.WriteString(helperHello); err != nil {
 		return 1
@@ -35,7 +40,6 @@ func GuardianMain(stdin io.Reader) int {
 	os.Stdout.Close()
 	debug.FreeOSMemory() // what the start of a large program has touched
 
-	w := watched{trees: map[ident]*tree{}, strays: map[ident]bool{}}
 	d := json.NewDecoder(stdin)
 	for {
 		var next word
@@ -55,16 +59,13 @@ func GuardianMain(stdin io.Reader) int {
 
 // watched is what the helper knows.
 type watched struct {
-	self   ident // of the process that is watched; only its age counts
 	run    string
+	start  uint64 // of the process that is watched; nothing of the run is older
 	trees  map[ident]*tree
 	strays map[ident]bool
 }
 
 func (w *watched) hear(next word) {
-	if next.Run != "" {
-		w.run, w.self.start = next.Run, next.Start
-	}
 	if t := next.Add; t != nil {
 		w.trees[ident{t.PID, t.Start}] = t
 	}
@@ -85,7 +86,7 @@ func (w *watched) hear(next word) {
 // were told one by one, and keeps those in view that are older than any tree
 // that is still known.
 func (w *watched) roots() []root {
-	first := root{leader: ident{start: w.self.start, pid: -1}}
+	first := root{leader: ident{start: w.start, pid: -1}}
 	for id := range w.strays {
 		first.known = append(first.known, id)
 	}

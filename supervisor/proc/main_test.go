@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -141,6 +142,7 @@ func mesh(roles []string) int {
 	}
 	fmt.Println("guardian", g.PID())
 	var mu sync.Mutex
+	pid := 0 // the last one that a child has named
 	for _, role := range roles {
 		s := spec(strings.ReplaceAll(role, "+", " "))
 		s.Name = role
@@ -148,6 +150,9 @@ func mesh(roles []string) int {
 			mu.Lock()
 			defer mu.Unlock()
 			fmt.Println(l.Text)
+			if v, ok := strings.CutPrefix(l.Text, "pid "); ok {
+				pid, _ = strconv.Atoi(v)
+			}
 		})
 		if err != nil {
 			fmt.Println(err)
@@ -156,9 +161,14 @@ func mesh(roles []string) int {
 		mu.Lock()
 		fmt.Println("child", c.PID())
 		mu.Unlock()
-		for os.Getenv("PROC_TEST_STRAYS") != "" && len(c.strays()) < 2 {
+		sees := func() bool {
 			c.used = usage{ticks: c.used.ticks}
 			c.Usage()
+			mu.Lock()
+			defer mu.Unlock()
+			return slices.ContainsFunc(c.strays(), func(s seen) bool { return s.PID == pid })
+		}
+		for os.Getenv("PROC_TEST_STRAYS") != "" && !sees() {
 		}
 	}
 	fmt.Println("all started")
