@@ -124,7 +124,7 @@ func parseField(line string) (key, value string, err error) {
 		return "", "", fmt.Errorf("%q is not a header", shorten(line))
 	}
 	value = textproto.TrimString(value)
-	if strings.ContainsAny(value, "\r\x00") {
+	if !isValue(value) {
 		return "", "", fmt.Errorf("header %s holds a control character", key)
 	}
 	return textproto.CanonicalMIMEHeaderKey(key), value, nil
@@ -185,6 +185,17 @@ func isToken(s string) bool {
 		}
 	}
 	return s != ""
+}
+
+// isValue says whether s may be a header's value: no control character, above
+// all no line break, is in it.
+func isValue(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' && c != '\t' || c == 0x7f {
+			return false
+		}
+	}
+	return true
 }
 
 // shorten keeps an error readable whatever the app sent.

@@ -48,10 +48,7 @@ func (p *peer) send(format string, args ...any) {
 // The connection is closed when serve returns.
 func script(t *testing.T, serve func(*peer)) string {
 	t.Helper()
-	ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	ln := listen(t, "127.0.0.1:0")
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for {
@@ -73,6 +70,15 @@ func script(t *testing.T, serve func(*peer)) string {
 		wg.Wait()
 	})
 	return ln.Addr().String()
+}
+
+func listen(t *testing.T, addr string) net.Listener {
+	t.Helper()
+	ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ln
 }
 
 // eventually waits until ok.
@@ -271,15 +277,12 @@ func TestConnectionThatBreaksUnderTheNextCall(t *testing.T) {
 }
 
 func TestUnreachableAppLeavesTheBodyAlone(t *testing.T) {
-	ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	ln := listen(t, "127.0.0.1:0")
 	addr := ln.Addr().String()
 	ln.Close()
 	for _, o := range []Options{{Addr: addr}, {Addr: addr, Protocol: "h2c"}, {Addr: addr, Protocol: "https"}, {}} {
 		body := strings.NewReader("hello")
-		_, err = ready(t, o).Handle(t.Context(), &stream.Call{Verb: "POST", Body: body, Length: 5})
+		_, err := ready(t, o).Handle(t.Context(), &stream.Call{Verb: "POST", Body: body, Length: 5})
 		if _, ok := errors.AsType[*stream.UnreachableError](err); !ok || body.Len() != 5 {
 			t.Errorf("%+v: %d bytes left, error %v", o, body.Len(), err)
 		}

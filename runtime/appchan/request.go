@@ -39,8 +39,8 @@ func (a *App) appendHead(b []byte, c *stream.Call) ([]byte, error) {
 			return nil, fmt.Errorf("%q is not the name of a header", shorten(name))
 		}
 		for _, v := range values {
-			if hasBreak(v) {
-				return nil, fmt.Errorf("header %s holds a line break or a zero byte", name)
+			if !isValue(v) {
+				return nil, fmt.Errorf("header %s holds a line break or another control character", name)
 			}
 			b = appendField(b, name, v)
 		}
@@ -70,9 +70,6 @@ func appendField(b []byte, name, value string) []byte {
 	b = append(b, value...)
 	return append(b, "\r\n"...)
 }
-
-// hasBreak says whether v cannot be the value of a header.
-func hasBreak(v string) bool { return strings.ContainsAny(v, "\r\n\x00") }
 
 // expectsBody says whether a request without a body says so.
 func expectsBody(verb string) bool {

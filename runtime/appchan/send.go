@@ -158,7 +158,7 @@ func appendTrailers(b []byte, trailer http.Header) []byte {
 			continue
 		}
 		for _, v := range values {
-			if !hasBreak(v) {
+			if isValue(v) {
 				b = appendField(b, name, v)
 			}
 		}
