@@ -108,7 +108,7 @@ func (l *Lanes) fillEnd(row []bin, lane *trace.Lane, last, quiet time.Duration, 
 			l.span(row, v.Blocked, end, waits)
 		case last < 0:
 			l.span(row, 0, end, binWaiting)
-		case l.now-last > quiet:
+		case l.now-last > quiet && !l.complete(lane, last):
 			l.span(row, last, end, binIdle)
 		}
 		return
@@ -123,6 +123,20 @@ func (l *Lanes) fillEnd(row []bin, lane *trace.Lane, last, quiet time.Duration, 
 			return
 		}
 	}
+}
+
+// complete says whether a request that was silent since last seems to have
+// come to its end: the reply has begun since.
+func (l *Lanes) complete(lane *trace.Lane, last time.Duration) bool {
+	if lane.Dir != flow.Request {
+		return false
+	}
+	for i := range l.view.Lanes {
+		if v := &l.view.Lanes[i]; v.Dir == flow.Reply && v.Last > last {
+			return true
+		}
+	}
+	return false
 }
 
 // span says of the whole columns between two times what they are. What is

@@ -3,6 +3,7 @@ package pane
 import (
 	"math"
 	"strconv"
+	"strings"
 
 	"mesh/runtime/flow"
 	"mesh/runtime/flow/filter"
@@ -32,7 +33,7 @@ func (l *Lanes) Draw(area grid.Area) {
 		return
 	}
 	below := inspectorHeight(h, len(lanes))
-	label := min(26, max(9, w/6))
+	label := min(26, max(12, w/6))
 	stats := 0
 	if w >= 104 {
 		stats = laneStats
@@ -42,7 +43,12 @@ func (l *Lanes) Draw(area grid.Area) {
 	l.axis.lay(plot, l.now, l.view.Live)
 	l.axis.drawRuler(area.Sub(l.plotX, 1, plot, 1), t.Dim)
 	if stats > 0 {
-		area.Sub(w-stats, 1, stats, 1).Text(2, 0, "chunks  bytes  hold p50/p99    ⧉   ✂", t.Dim)
+		head := area.Sub(w-stats, 1, stats, 1)
+		head.Right(8, 0, "chunks", t.Dim)
+		head.Right(15, 0, "bytes", t.Dim)
+		head.Right(28, 0, "hold p50/p99", t.Dim)
+		head.Right(32, 0, "⧉", t.Dim)
+		head.Right(36, 0, "✂", t.Dim)
 	}
 	if len(lanes) == 0 {
 		area.Text(2, 2, "no bytes yet", t.Dim)
@@ -66,24 +72,23 @@ func inspectorHeight(h, lanes int) int {
 func (l *Lanes) drawTitle(a grid.Area) {
 	w, _ := a.Size()
 	t, v := l.w.Theme, &l.view
+	took, st := "live, "+filter.Seconds(v.Age), t.Good
+	if !v.Live {
+		took, st = "ended after "+filter.Seconds(v.Age), t.Dim
+	}
+	right := w - 1 - grid.Width(took)
+	a.Text(right, 0, took, st)
+	a = a.Sub(0, 0, right-1, 1)
 	x := a.Text(1, 0, l.trace.ID[:min(4, len(l.trace.ID))], t.Dim)
 	x = a.Text(x+2, 0, filter.Caller(v), t.Name(v.Caller).Bold())
 	x = a.Text(x, 0, " ▸ ", t.Dim)
 	x = a.Text(x, 0, filter.Callee(v), t.Name(v.Callee).Bold())
 	x = a.Text(x+2, 0, v.Verb+" "+v.Path, t.Title)
-	is := filter.Diagnose(v)
-	shape, st := t.flow(is.State)
-	words := string(shape) + " " + l.w.Words(v, is)
-	right := w - 1 - min(grid.Width(words), w/2)
 	about := kind(v)
 	if v.Transport != "" {
 		about += " " + v.Transport
 	}
-	if x+3+grid.Width(about) < right {
-		a.Text(x+2, 0, about, t.Dim)
-	}
-	a.Repeat(right-1, 0, 1, ' ', t.Text)
-	a.Cut(right, 0, w-right, words, st)
+	a.Text(x+2, 0, about, t.Dim)
 }
 
 // name says which way bytes go at a hop: from the app to its sidecar, from
@@ -134,11 +139,8 @@ func (l *Lanes) drawLane(a grid.Area, lane *trace.Lane, i, label, stats int, mos
 		st = t.Title
 	}
 	a.Text(1, base, mark, t.Dim)
-	name := from + " ▸ " + to
 	room := label - 2
-	if grid.Width(name) > room {
-		name = short(from, (room-3)/2) + " ▸ " + short(to, room-3-min(len(short(from, (room-3)/2)), (room-3)/2))
-	}
+	name := between(from, to, room)
 	a.Cut(label+1-min(room, grid.Width(name)), base, room, name, st)
 	a.Rune(label+1, base, '┤', t.Faint)
 	l.drawBins(a.Sub(label+2, 0, w-label-2-stats, h), l.cells[i], most)
@@ -147,15 +149,32 @@ func (l *Lanes) drawLane(a grid.Area, lane *trace.Lane, i, label, stats int, mos
 	}
 }
 
-// short makes "sidecar" and long names fit.
-func short(s string, n int) string {
-	if s == "sidecar" && n < 7 {
-		s = "sc"
+// between names a hop in at most room columns, if that is possible at all.
+func between(from, to string, room int) string {
+	for _, arrow := range []string{" ▸ ", "▸"} {
+		long := from + arrow + to
+		if grid.Width(long) <= room {
+			return long
+		}
+		from, to = strings.Replace(from, "sidecar", "sc", 1), strings.Replace(to, "sidecar", "sc", 1)
+		if short := from + arrow + to; grid.Width(short) <= room {
+			return short
+		}
 	}
-	if r := []rune(s); len(r) > n && n > 1 {
-		return string(r[:n-1]) + "…"
+	rest := room - 1 // the longer name is cut
+	if grid.Width(from) > grid.Width(to) {
+		return cut(from, rest-grid.Width(to)) + "▸" + to
 	}
-	return s
+	return from + "▸" + cut(to, rest-grid.Width(from))
+}
+
+// cut gives the beginning of a name.
+func cut(s string, n int) string {
+	r := []rune(grid.Plain(s))
+	if len(r) <= n {
+		return string(r)
+	}
+	return string(r[:max(0, n-1)]) + "…"
 }
 
 // drawBins draws one lane; with more than one line the first one counts the

@@ -221,8 +221,8 @@ func (s *Streams) columns() []column[streamRow] {
 		return func(a, b *streamRow) int { return cmp.Compare(f(a), f(b)) }
 	}
 	return []column[streamRow]{
-		{title: "id", width: 6, drop: 9, draw: text(func(r *streamRow) (string, grid.Style) { return r.ID[:min(4, len(r.ID))], dim() })},
-		{title: "route", width: 22, grow: true, draw: s.drawRoute, cmp: func(a, b *streamRow) int {
+		{title: "id", width: 4, drop: 9, draw: text(func(r *streamRow) (string, grid.Style) { return r.ID[:min(4, len(r.ID))], dim() })},
+		{title: "route", width: 20, grow: true, draw: s.drawRoute, cmp: func(a, b *streamRow) int {
 			return cmp.Or(strings.Compare(a.Callee, b.Callee), strings.Compare(a.Path, b.Path))
 		}},
 		{title: "kind", width: 5, drop: 8, draw: text(func(r *streamRow) (string, grid.Style) { return kind(r.View), dim() })},
@@ -245,13 +245,13 @@ func (s *Streams) columns() []column[streamRow] {
 			return size(total(r.View)), s.w.Theme.Text
 		}), cmp: by(func(r *streamRow) int64 { return int64(total(r.View)) })},
 		{title: "rate 8s", width: rateSlots, drop: 3, draw: s.drawRate},
-		{title: "gap", width: 6, right: true, drop: 7, draw: number(func(r *streamRow) (string, grid.Style) {
+		{title: "max gap", width: 7, right: true, drop: 7, draw: number(func(r *streamRow) (string, grid.Style) {
 			if g := filter.Gap(r.View); g > 0 {
 				return filter.Seconds(g), s.w.Theme.Text
 			}
 			return none, s.w.Theme.Faint
 		}), cmp: by(func(r *streamRow) int64 { return int64(filter.Gap(r.View)) })},
-		{title: "state", width: 14, grow: true, draw: text(func(r *streamRow) (string, grid.Style) {
+		{title: "state", width: 22, grow: true, draw: text(func(r *streamRow) (string, grid.Style) {
 			_, st := s.w.Theme.flow(r.is.State)
 			return s.w.Words(r.View, r.is), st
 		}), cmp: func(a, b *streamRow) int {
@@ -262,11 +262,10 @@ func (s *Streams) columns() []column[streamRow] {
 
 // kind says what sort of call it is, and how it travels when that is short.
 func kind(v *flow.View) string {
-	k := cmp.Or(v.Kind, "http")
-	if v.Transport == "unary" {
-		return k + "¹" // whole bodies
+	if v.Transport == "unary" { // whole bodies: worth knowing before anything else
+		return "unary"
 	}
-	return k
+	return cmp.Or(v.Kind, "http")
 }
 
 // title says how many streams there are and how they are chosen.

@@ -52,6 +52,10 @@ func (s *Streams) Draw(area grid.Area) {
 	w, h := area.Size()
 	t := s.w.Theme
 	s.drawn, s.page = w-3, max(1, h-2)
+	if h >= 8 { // a line for all that a row has no room for
+		s.page -= 2
+		s.drawSelected(area.Rows(h-2, -1))
+	}
 	s.drawTitle(area.Rows(0, 1))
 	at := place(s.cols, s.drawn)
 	header(area.Sub(3, 1, w-3, 1), s.cols, at, s.sort, s.down, t.Dim)
@@ -78,6 +82,25 @@ func (s *Streams) Draw(area grid.Area) {
 			body.Text(0, y, "▸", t.Key.With(t.Selected))
 		}
 	}
+}
+
+// drawSelected says of the selected flow what its row may have cut off.
+func (s *Streams) drawSelected(a grid.Area) {
+	w, _ := a.Size()
+	t := s.w.Theme
+	a.Repeat(0, 0, w, '─', t.Faint)
+	i := s.index()
+	if i < 0 {
+		return
+	}
+	r := &s.rows[i]
+	shape, st := t.flow(r.is.State)
+	x := a.Text(1, 1, string(shape)+" "+s.w.Words(r.View, r.is), st)
+	x = a.Text(x+2, 1, r.Verb+" "+r.Path, t.Text)
+	if r.Addr != "" {
+		x = a.Text(x+2, 1, "over "+r.Transport+" to "+r.Addr, t.Dim)
+	}
+	a.Text(x+2, 1, "since "+r.Begun.Format("15:04:05.000"), t.Dim)
 }
 
 func (s *Streams) drawTitle(area grid.Area) {

@@ -1,6 +1,7 @@
 package trace
 
 import (
+	"math"
 	"math/bits"
 	"time"
 )
@@ -28,9 +29,9 @@ func (h *Hist) Quantile(q float64) time.Duration {
 	if h.N == 0 {
 		return 0
 	}
-	rank, sum := uint64(q*float64(h.N-1)), uint64(0)
+	rank, sum := max(1, uint64(math.Ceil(q*float64(h.N)))), uint64(0)
 	for i, n := range h.counts {
-		if sum += uint64(n); sum > rank {
+		if sum += uint64(n); sum >= rank {
 			return min(middle(i), h.Max)
 		}
 	}
