@@ -52,7 +52,7 @@ hop by hop.`,
 	)
 	root.SetHelpCommandGroupID("file")
 	root.SetCompletionCommandGroupID("file")
-	group(root, "run", newUp(env), newDown(env))
+	group(root, "run", newUp(env), newAttach(env), newDown(env))
 	group(root, "see", newPS(env), newLogs(env), newTap(env), newWait(env), newInvoke(env))
 	group(root, "change", newRestart(env), newStop(env), newStart(env), newScale(env))
 	group(root, "file", newCheck(env), newDoctor(env), newVersion(env))

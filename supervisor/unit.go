@@ -164,9 +164,7 @@ func (u *unit) config() *config.App { return u.want.Load().app }
 
 // discard releases what newUnit has bound, for a unit that never ran.
 func (u *unit) discard() {
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	_ = u.sidecar.Run(ctx) // an ended context: it only closes its listeners
+	u.sidecar.Close()
 	u.s.release(u)
 }
 

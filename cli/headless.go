@@ -1,0 +1,213 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"mesh/runtime/flow"
+	"mesh/supervisor/state"
+)
+
+// headless prints what a mesh does as lines, for pipes, logs and CI: every
+// line of its apps, every change of an instance, every invocation. It reads
+// snapshots like the screen does and never holds up the mesh.
+type headless struct {
+	out   io.Writer
+	mesh  watched
+	flows *flow.Recorder
+	color bool
+
+	lines   uint64                    // lines printed so far
+	ended   uint64                    // flows that had ended when we last looked
+	seen    map[string]state.Instance // by name
+	notices map[string]time.Time      // printed, by code, app and text
+	width   int                       // of the name column
+	bye     bool                      // has said that the mesh is stopping
+}
+
+// watched is what headless needs of a mesh.
+type watched interface {
+	State() *state.Mesh
+	Lines(app string, after uint64, limit int) []state.Line
+}
+
+// How often headless looks, and how many invocations it prints per look: more
+// would only scroll by, so the rest is counted in one line.
+const (
+	headlessLook  = 25 * time.Millisecond
+	headlessFlows = 20
+)
+
+func newHeadless(out io.Writer, mesh watched, flows *flow.Recorder, color bool) *headless {
+	return &headless{out: out, mesh: mesh, flows: flows, color: color, seen: map[string]state.Instance{}, notices: map[string]time.Time{}}
+}
+
+// Run prints until ctx ends, and then what is still to be printed.
+func (h *headless) Run(ctx context.Context) error {
+	tick := time.NewTicker(headlessLook)
+	defer tick.Stop()
+	for {
+		h.look()
+		select {
+		case <-ctx.Done():
+			h.look()
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+func (h *headless) look() {
+	m := h.mesh.State()
+	if m.Stopping && !h.bye {
+		h.bye = true
+		var names []string
+		for _, a := range m.Apps {
+			for _, i := range a.Instances {
+				if i.Phase.Live() {
+					names = append(names, i.Name)
+				}
+			}
+		}
+		h.print("mesh", "33", "stopping "+strings.Join(names, ", ")+" (interrupt again to kill)")
+	}
+	for _, a := range m.Apps {
+		for _, i := range a.Instances {
+			h.width = max(h.width, len(i.Name))
+			h.instance(i)
+		}
+	}
+	for _, n := range m.Notices {
+		key := n.Code + n.App + n.Text
+		if h.notices[key] != n.At {
+			h.notices[key] = n.At
+			h.notice(n)
+		}
+	}
+	for {
+		lines := h.mesh.Lines("", h.lines, 1000)
+		for _, l := range lines {
+			if skipped := l.Seq - h.lines - 1; h.lines > 0 && skipped > 0 {
+				h.print("mesh", "1", fmt.Sprintf("%d lines are not shown here; see mesh logs", skipped))
+			}
+			h.lines = l.Seq
+			h.line(l)
+		}
+		if len(lines) < 1000 {
+			break
+		}
+	}
+	h.invocations()
+}
+
+func (h *headless) instance(i state.Instance) {
+	was, known := h.seen[i.Name]
+	h.seen[i.Name] = i
+	if known && was.Phase == i.Phase && was.Reason == i.Reason && was.PID == i.PID {
+		return
+	}
+	text := string(i.Phase)
+	if i.Reason != "" {
+		text += ": " + i.Reason
+	}
+	if i.Phase == state.Ready {
+		text += fmt.Sprintf(" (pid %d, app port %d, sidecar http %d grpc %d)", i.PID, i.AppPort, i.HTTPPort, i.GRPCPort)
+	}
+	h.print(i.Name, phaseColor(i.Phase), "● "+text)
+}
+
+func phaseColor(p state.Phase) string {
+	switch p {
+	case state.Ready, state.Done:
+		return "32"
+	case state.Failed, state.Backoff:
+		return "31"
+	case state.Pending, state.Starting, state.Stopping, state.Stopped:
+		return "33"
+	}
+	return "0"
+}
+
+func (h *headless) notice(n state.Notice) {
+	color := map[string]string{"error": "31", "warning": "33"}[n.Level]
+	for i, l := range strings.Split(n.Text, "\n") {
+		if i == 0 {
+			l = "! " + l
+		}
+		h.print("mesh", color, l)
+	}
+	if n.Hint != "" {
+		h.print("mesh", color, "  "+n.Hint)
+	}
+}
+
+func (h *headless) line(l state.Line) {
+	name := l.Instance
+	if name == "" {
+		name = "mesh"
+	}
+	if l.Stream == "mesh" {
+		h.print(name, "2", "· "+l.Text)
+		return
+	}
+	h.print(name, "", l.Text)
+}
+
+func (h *headless) invocations() {
+	_, ended := h.flows.Totals()
+	fresh := int(ended - h.ended) //nolint:gosec // a few thousand at most between two looks
+	h.ended = ended
+	flows := h.flows.Recent(nil, min(fresh, headlessFlows))
+	if fresh > len(flows) {
+		h.print("mesh", "2", fmt.Sprintf("⇄ %d more invocations", fresh-len(flows)))
+	}
+	for i := len(flows) - 1; i >= 0; i-- {
+		h.print("mesh", "36", "⇄ "+invocation(flows[i].View()))
+	}
+}
+
+// invocation describes an invocation in one line.
+func invocation(v flow.View) string {
+	caller := v.Caller
+	if caller == "" {
+		caller = "client"
+	}
+	callee := v.Callee
+	if v.Instance != "" {
+		callee = v.Instance
+	}
+	outcome := fmt.Sprintf("%d in %v", v.Status, v.Age.Round(100*time.Microsecond))
+	if v.Err != "" {
+		outcome = "broke off after " + v.Age.Round(100*time.Microsecond).String() + ": " + v.Err
+	}
+	up, _ := v.Lane(flow.Request, flow.CallerIn)
+	down, _ := v.Lane(flow.Reply, flow.CallerOut)
+	return fmt.Sprintf("%s ▸ %s %s %s %s  ↑ %s in %d  ↓ %s in %d  first byte %v  %s",
+		caller, callee, v.Verb, v.Path, outcome, size(up.Bytes), up.Chunks, size(down.Bytes), down.Chunks,
+		down.First.Round(100*time.Microsecond), v.Transport)
+}
+
+// size writes a number of bytes for people.
+func size(n uint64) string {
+	switch {
+	case n < 10_000:
+		return fmt.Sprintf("%d B", n)
+	case n < 10_000_000:
+		return fmt.Sprintf("%.1f kB", float64(n)/1e3)
+	case n < 10_000_000_000:
+		return fmt.Sprintf("%.1f MB", float64(n)/1e6)
+	}
+	return fmt.Sprintf("%.1f GB", float64(n)/1e9)
+}
+
+func (h *headless) print(name, color, text string) {
+	stamp := time.Now().Format("15:04:05.000")
+	if h.color && color != "" {
+		_, _ = fmt.Fprintf(h.out, "%s %-*s \x1b[%sm│ %s\x1b[0m\n", stamp, h.width, name, color, text)
+		return
+	}
+	_, _ = fmt.Fprintf(h.out, "%s %-*s │ %s\n", stamp, h.width, name, text)
+}

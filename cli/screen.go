@@ -1,0 +1,118 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"mesh/supervisor"
+	"mesh/supervisor/control"
+	"mesh/tui"
+)
+
+// newAttach gives `mesh attach`.
+func newAttach(env Env) *cobra.Command {
+	return &cobra.Command{
+		Use:   "attach",
+		Short: "Show the screen of the running mesh",
+		Long: `Show the screen of the mesh that runs in this project. Leaving it asks whether
+the mesh is to go on or to stop.`,
+		Example: `  mesh up --headless > run.log &
+  mesh attach`,
+		Args: none,
+		RunE: func(cmd *cobra.Command, _ []string) error { return env.attach(cmd.Context()) },
+	}
+}
+
+// attach shows the screen of a mesh of another process.
+func (e Env) attach(ctx context.Context) error {
+	if !e.StdinTTY || !e.StdoutTTY {
+		return &hinted{errors.New("the screen needs a terminal"), "`mesh logs -f` and `mesh tap` print lines"}
+	}
+	c, err := e.dial(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	o := e.screenOptions()
+	o.Attached = true
+	return left(tui.New(c, c, o).Run(ctx))
+}
+
+func (e Env) screenOptions() tui.Options {
+	return tui.Options{Environ: e.Environ, NoColor: e.getenv("NO_COLOR") != "", Edit: e.edit}
+}
+
+// left turns the reason for which a screen was left into an exit code.
+func left(err error) error {
+	if errors.Is(err, tui.ReasonKill) {
+		return &exitError{code: 130}
+	}
+	if errors.Is(err, tui.ReasonQuit) || errors.Is(err, tui.ReasonDetach) {
+		return nil
+	}
+	return err
+}
+
+// screen gives the member of `mesh up` that shows the screen. A screen that
+// fails leaves the mesh running and says how to get it back.
+func (e Env) screen(mesh local, flows tui.Flows, super *supervisor.Supervisor, dir string) func(context.Context) error {
+	return func(ctx context.Context) error {
+		err := tui.New(mesh, flows, e.screenOptions()).Run(ctx)
+		switch {
+		case errors.Is(err, tui.ReasonKill):
+			super.Kill()
+			return nil
+		case err == nil, errors.Is(err, tui.ReasonQuit):
+			return nil
+		}
+		_, _ = fmt.Fprintf(e.Stderr, "mesh: %v\n  the mesh runs on; `mesh attach` in %s shows it again, `mesh down` stops it\n", err, dir)
+		if p, ok := errors.AsType[*tui.PanicError](err); ok {
+			super.Warn("screen", p.Error(), "mesh attach")
+			_, _ = fmt.Fprintf(e.meshLog(dir), "%v\n%s\n", p, p.Stack)
+		}
+		<-ctx.Done()
+		return nil
+	}
+}
+
+// edit opens a file in the user's editor at a line.
+func (e Env) edit(ctx context.Context, file string, line, column int, in io.Reader, out io.Writer) error {
+	editor := e.getenv("VISUAL")
+	if editor == "" {
+		editor = e.getenv("EDITOR")
+	}
+	if editor == "" {
+		editor = "vi"
+	}
+	args := strings.Fields(editor)
+	switch filepath.Base(args[0]) {
+	case "vi", "vim", "nvim", "nano", "emacs", "kak", "micro":
+		if line > 0 {
+			args = append(args, fmt.Sprintf("+%d", line))
+		}
+		args = append(args, file)
+	case "code", "codium", "cursor":
+		args = append(args, "--wait", "--goto", fmt.Sprintf("%s:%d:%d", file, max(line, 1), max(column, 1)))
+	default:
+		args = append(args, file)
+	}
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	cmd.Dir, cmd.Env = filepath.Dir(file), e.Environ
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = in, out, e.Stderr
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("running the editor %s: %w", args[0], err)
+	}
+	return nil
+}
+
+var (
+	_ tui.Mesh  = (*control.Client)(nil)
+	_ tui.Flows = (*control.Client)(nil)
+)

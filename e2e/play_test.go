@@ -1,0 +1,148 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// play is what the test binary does when mesh starts it as an app. A role is a
+// word, or several joined by "+".
+func play(roles string) int {
+	for role := range strings.SplitSeq(roles, "+") {
+		switch role {
+		case "outbound": // the sidecar must answer before the app is started
+			code, _, err := get(context.Background(), "http://127.0.0.1:"+os.Getenv("DAPR_HTTP_PORT")+"/v1.0/healthz/outbound")
+			if err != nil || code != http.StatusNoContent {
+				fmt.Println("outbound:", code, err)
+				return 3
+			}
+		case "crash":
+			fmt.Println("about to fail")
+			return 7
+		case "task":
+			fmt.Println("task done")
+			return 0
+		case "deaf":
+			signal.Ignore(syscall.SIGTERM)
+		case "family": // a child, and a grandchild in a session of its own
+			record(os.Getpid())
+			for _, setsid := range []bool{false, true} {
+				cmd := exec.Command(os.Args[0])
+				cmd.Env = append(os.Environ(), "E2E_ROLE=deaf+wait")
+				cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: setsid}
+				if err := cmd.Start(); err != nil {
+					fmt.Println(err)
+					return 1
+				}
+				record(cmd.Process.Pid)
+			}
+		case "long": // one line of 300,000 bytes
+			fmt.Println(strings.Repeat("x", 300_000) + "end")
+		case "wait":
+			wait()
+			return 0
+		case "server":
+			return serve()
+		case "late": // listens after a moment
+			time.Sleep(300 * time.Millisecond)
+		}
+	}
+	wait()
+	return 0
+}
+
+func record(pid int) {
+	f, err := os.OpenFile("pids", os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	if err == nil {
+		fmt.Fprintln(f, pid)
+		f.Close()
+	}
+}
+
+func wait() {
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, syscall.SIGTERM, syscall.SIGINT)
+	if len(os.Getenv("E2E_ROLE")) > 0 && strings.Contains(os.Getenv("E2E_ROLE"), "deaf") {
+		signal.Reset(syscall.SIGTERM)
+		signal.Ignore(syscall.SIGTERM)
+	}
+	<-c
+}
+
+// serve is an app over HTTP.
+func serve() int {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/who", func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintf(w, "%s %s %d", os.Getenv("MESH_INSTANCE"), os.Getenv("COLOR"), os.Getpid())
+	})
+	mux.HandleFunc("/env", func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, strings.Join(os.Environ(), "\n"))
+	})
+	mux.HandleFunc("/see", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-App", "yes")
+		w.WriteHeader(http.StatusTeapot)
+		fmt.Fprintf(w, "%s %s?%s %s", r.Method, r.URL.Path, r.URL.RawQuery, r.Header.Get("X-Test"))
+	})
+	mux.HandleFunc("/echo", func(w http.ResponseWriter, r *http.Request) { // answers while it is asked
+		rc := http.NewResponseController(w)
+		_ = rc.EnableFullDuplex()
+		_ = rc.Flush()
+		buf := make([]byte, 32<<10)
+		for {
+			n, err := r.Body.Read(buf)
+			_, _ = w.Write(buf[:n])
+			_ = rc.Flush()
+			if err != nil {
+				return
+			}
+		}
+	})
+	mux.HandleFunc("/ticks", func(w http.ResponseWriter, r *http.Request) { // a line every 20 ms, for ever
+		rc := http.NewResponseController(w)
+		t := time.NewTicker(20 * time.Millisecond)
+		defer t.Stop()
+		for i := 0; ; i++ {
+			if _, err := fmt.Fprintf(w, "tick %d\n", i); err != nil {
+				return
+			}
+			_ = rc.Flush()
+			select {
+			case <-t.C:
+			case <-r.Context().Done():
+				fmt.Println("caller gone")
+				return
+			}
+		}
+	})
+	mux.HandleFunc("/count", func(w http.ResponseWriter, r *http.Request) {
+		n, err := io.Copy(io.Discard, r.Body)
+		fmt.Fprintf(w, "%d %v", n, err)
+	})
+	mux.HandleFunc("/die", func(http.ResponseWriter, *http.Request) { os.Exit(9) })
+	mux.HandleFunc("/healthz", func(http.ResponseWriter, *http.Request) {})
+	ln, err := net.Listen("tcp", "127.0.0.1:"+os.Getenv("APP_PORT"))
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	srv := &http.Server{Handler: mux}
+	go func() {
+		wait()
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		_ = srv.Shutdown(ctx)
+		os.Exit(0)
+	}()
+	fmt.Println("serving on", ln.Addr())
+	_ = srv.Serve(ln)
+	select {}
+}
