@@ -2,7 +2,6 @@ package proc
 
 import (
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -60,19 +59,6 @@ type tree struct {
 	Start   uint64    `json:"start"`
 	Mark    string    `json:"mark"`
 	Since   time.Time `json:"since"`
-}
-
-// word is one message to the helper, as a line of JSON.
-type word struct {
-	Add  *tree  `json:"add,omitempty"`
-	Drop *tree  `json:"drop,omitempty"`
-	Seen []seen `json:"seen,omitempty"` // members that may leave their tree
-	Bye  bool   `json:"bye,omitempty"`
-}
-
-type seen struct {
-	PID   int    `json:"pid"`
-	Start uint64 `json:"start"`
 }
 
 // ErrClosed says that a child was to be started after the guardian was closed.
@@ -271,82 +257,4 @@ func (g *Guardian) tell(w word) {
 	if g.helper != nil {
 		g.helper.tell(w)
 	}
-}
-
-// helper is our side of a guardian process.
-type helper struct {
-	process *os.Process
-	pipe    *os.File
-}
-
-func (h *helper) pid() int { return h.process.Pid }
-
-func (h *helper) tell(w word) {
-	line, err := json.Marshal(w)
-	if err == nil {
-		_ = h.pipe.SetWriteDeadline(time.Now().Add(wordWithin))
-		_, err = h.pipe.Write(append(line, '\n'))
-	}
-	if err != nil {
-		// Killed first: when the pipe closes on a living one, it acts.
-		_ = h.process.Kill()
-	}
-}
-
-func (h *helper) hangUp() { h.pipe.Close() }
-
-func (h *helper) wait() {
-	_, _ = h.process.Wait()
-	h.pipe.Close()
-}
-
-// startHelper runs this program again and waits until it reports. It is born
-// with the knowledge of the run, so that it can find all that bears a mark even
-// if we die before it has been told of any child.
-func startHelper(run string, watched ident) (*helper, error) {
-	exe, err := self()
-	if err != nil {
-		return nil, err
-	}
-	theirs, ours, err := os.Pipe()
-	if err != nil {
-		return nil, err
-	}
-	defer theirs.Close()
-	hear, say, err := os.Pipe()
-	if err != nil {
-		ours.Close()
-		return nil, err
-	}
-	defer hear.Close()
-	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
-	if err != nil {
-		ours.Close()
-		say.Close()
-		return nil, err
-	}
-	defer null.Close()
-	p, err := os.StartProcess(exe, []string{helperName, GuardianArg}, &os.ProcAttr{
-		Dir: "/", // so that it does not keep the project's folder busy
-		Env: []string{
-			fmt.Sprintf("%s=%s %d", helperEnv, run, watched.start),
-			"GOMAXPROCS=1", "GOGC=20",
-		},
-		Files: []*os.File{theirs, say, null},
-		Sys:   helperAttributes(),
-	})
-	say.Close()
-	if err != nil {
-		ours.Close()
-		return nil, err
-	}
-	_ = hear.SetReadDeadline(time.Now().Add(helloWithin))
-	hello := make([]byte, len(helperHello))
-	if n, err := hear.Read(hello); err != nil || string(hello[:n]) != helperHello {
-		_ = p.Kill()
-		_, _ = p.Wait()
-		ours.Close()
-		return nil, errors.New("the helper process did not report: does main call proc.GuardianMain for proc.GuardianArg?")
-	}
-	return &helper{process: p, pipe: ours}, nil
 }
