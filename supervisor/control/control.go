@@ -43,8 +43,9 @@ type Logs interface {
 	// Lines gives up to limit lines numbered above after, the latest ones when
 	// there are more, of one app or instance, or of all when app is "".
 	Lines(app string, after uint64, limit int) []state.Line
-	// Wait blocks until there is a line numbered above after, or ctx ends.
-	Wait(ctx context.Context, after uint64)
+	// Wait blocks until there is a line numbered above after, or ctx ends and
+	// then gives the cause.
+	Wait(ctx context.Context, after uint64) error
 }
 
 // Options is what a Server needs. All fields are required.

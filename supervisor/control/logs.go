@@ -43,7 +43,7 @@ func (s *Server) logs(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	out := newFeed(w)
-	following := after > 0
+	following, ended := after > 0, false
 	n := int(min(limit, math.MaxInt32))
 	for {
 		lines := s.o.Logs.Lines("", after, math.MaxInt32)
@@ -63,11 +63,11 @@ func (s *Server) logs(w http.ResponseWriter, r *http.Request) {
 				return
 			}
 		}
-		if out.flush() != nil || !q.Has("follow") || r.Context().Err() != nil {
+		if out.flush() != nil || !q.Has("follow") || ended {
 			return
 		}
 		following, n = true, math.MaxInt32
-		s.o.Logs.Wait(r.Context(), after)
+		ended = s.o.Logs.Wait(r.Context(), after) != nil // then look once more, for whoever is still there
 	}
 }
 

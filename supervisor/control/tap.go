@@ -12,7 +12,8 @@ import (
 
 const (
 	tapInterval = 25 * time.Millisecond // between two looks at the recorder
-	tapShare    = 5                     // a look may take one part in so many of the time
+	tapShare    = 5                     // a look may take one part in so many of the time, unless
+	tapPatience = time.Second / 2       // that made it wait for longer than this
 	reread      = 64                    // ended flows that are looked at once more: ends are counted out of order
 	lookBack    = 4096                  // ended flows that the recorder remembers
 )
@@ -49,7 +50,7 @@ func (s *Server) tap(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		// With many thousands of streams a look takes long: look less often.
-		timer.Reset(max(tapInterval, tapShare*took))
+		timer.Reset(max(tapInterval, min(tapShare*took, tapPatience)))
 	}
 }
 

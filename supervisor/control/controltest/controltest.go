@@ -136,19 +136,20 @@ func (b *Logs) Lines(app string, after uint64, limit int) []state.Line {
 	return some[max(0, len(some)-limit):]
 }
 
-// Wait blocks until there is a line numbered above after, or ctx ends.
-func (b *Logs) Wait(ctx context.Context, after uint64) {
+// Wait blocks until there is a line numbered above after, or ctx ends and
+// then gives the cause.
+func (b *Logs) Wait(ctx context.Context, after uint64) error {
 	for {
 		b.mu.Lock()
 		seq, more := b.seq, b.more
 		b.mu.Unlock()
 		if seq > after {
-			return
+			return nil
 		}
 		select {
 		case <-more:
 		case <-ctx.Done():
-			return
+			return context.Cause(ctx)
 		}
 	}
 }
