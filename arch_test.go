@@ -41,6 +41,8 @@ func floor() map[string][]string {
 		"mesh/tui/grid":                       {},
 		"mesh/tui/pane":                       {"mesh/tui/grid", "mesh/tui/trace", "mesh/runtime/flow", "mesh/runtime/flow/filter", "mesh/supervisor/state"},
 		"mesh/tui/trace":                      {"mesh/runtime/flow", "mesh/runtime/flow/filter"},
+		"mesh/convert":                        {"mesh/supervisor/config", "mesh/runtime/resource"},
+		"mesh/convert/export":                 {"mesh/supervisor/config", "mesh/runtime/resource", "mesh/convert"},
 		"mesh/mdnsresolve":                    {},
 		"mesh/bench/streams":                  {},
 	}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -55,10 +56,10 @@ hop by hop.`,
 	group(root, "run", newUp(env), newAttach(env), newDown(env))
 	group(root, "see", newPS(env), newLogs(env), newTap(env), newWait(env), newInvoke(env))
 	group(root, "change", newRestart(env), newStop(env), newStart(env), newScale(env))
-	group(root, "file", newCheck(env), newDoctor(env), newVersion(env))
+	group(root, "file", newCheck(env), newImport(env), newSchema(env), newDoctor(env), newVersion(env))
 	projectFlags(root, env.project)
 	for _, cmd := range root.Commands() {
-		if cmd.Name() != "version" {
+		if cmd.Name() != "version" && cmd.Name() != "schema" {
 			projectFlags(cmd, env.project)
 		}
 	}
@@ -131,17 +132,7 @@ func none(cmd *cobra.Command, args []string) error {
 // of the file.
 func completeApps(env Env) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, args []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
-		var ids []string
-		if c, err := env.dial(cmd.Context()); err == nil {
-			defer c.Close()
-			for _, a := range c.State().Apps {
-				ids = append(ids, a.ID)
-			}
-		} else if m, err := env.load(); err == nil {
-			for i := range m.Apps {
-				ids = append(ids, m.Apps[i].ID)
-			}
-		}
+		ids := env.appIDs(cmd.Context())
 		var fit []string
 		for _, id := range ids {
 			if strings.HasPrefix(id, begun) && !slices.Contains(args, id) {
@@ -150,4 +141,21 @@ func completeApps(env Env) cobra.CompletionFunc {
 		}
 		return fit, cobra.ShellCompDirectiveNoFileComp
 	}
+}
+
+// appIDs gives the ids of the apps of the running mesh, or else of the file.
+func (e Env) appIDs(ctx context.Context) (ids []string) {
+	if c, err := e.dial(ctx); err == nil {
+		defer c.Close()
+		if m, err := c.Fetch(ctx); err == nil {
+			for _, a := range m.Apps {
+				ids = append(ids, a.ID)
+			}
+		}
+	} else if m, err := e.load(); err == nil {
+		for i := range m.Apps {
+			ids = append(ids, m.Apps[i].ID)
+		}
+	}
+	return ids
 }
