@@ -117,11 +117,20 @@ func (r *Responder) tell(l link, groups []bundle) {
 // and only the group reaches them all; an asker that wants an answer for itself
 // gets that too.
 func (r *Responder) answer(query *dns.Msg, l link, from netip.AddrPort, local bool) {
+	if !r.budget.take(0, time.Now()) {
+		r.counts.refused.Add(1)
+		return
+	}
 	r.zone.mu.RLock()
 	defer r.zone.mu.RUnlock()
 	var groups []bundle
 	direct := from.Port() != mdnsPort
+	asked := map[dns.Question]bool{}
 	for _, q := range query.Question[:min(len(query.Question), maxQuestions)] {
+		if asked[q] {
+			continue
+		}
+		asked[q] = true
 		g := r.zone.answers(q, l)
 		groups = append(groups, g...)
 		direct = direct || len(g) > 0 && q.Qclass&cacheFlush != 0
@@ -129,10 +138,7 @@ func (r *Responder) answer(query *dns.Msg, l link, from netip.AddrPort, local bo
 	if len(groups) == 0 {
 		return
 	}
-	if !r.budget.take(len(groups), time.Now()) {
-		r.counts.refused.Add(1)
-		return
-	}
+	r.budget.take(len(groups), time.Now())
 	r.say(l, groups)
 	if !direct {
 		return
@@ -148,7 +154,8 @@ func (r *Responder) answer(query *dns.Msg, l link, from netip.AddrPort, local bo
 	}
 }
 
-// budget is a bucket of tokens, one for each answer.
+// budget is a bucket of tokens, one for each answer. The last packet that finds
+// any may overdraw it.
 type budget struct {
 	mu   sync.Mutex
 	left float64
@@ -164,7 +171,7 @@ func (b *budget) take(n int, now time.Time) bool {
 		b.left = min(answersAtOnce, b.left+now.Sub(b.last).Seconds()*answersPerSecond)
 	}
 	b.last = now
-	if b.left < float64(n) {
+	if b.left <= 0 {
 		return false
 	}
 	b.left -= float64(n)

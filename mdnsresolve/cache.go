@@ -10,6 +10,7 @@ import (
 const (
 	maxInstances   = 4096 // remembered in all
 	maxPerApp      = 256  // remembered of one app
+	maxPerHost     = 256  // given a new address by one record
 	maxTTL         = 75 * time.Minute
 	interest       = 30 * time.Minute // how long an app that was asked for is kept fresh
 	recently       = 5 * time.Second  // heard so lately, an instance needs no second look
@@ -21,6 +22,7 @@ const (
 type cache struct {
 	services map[string]*service // by service name, lower case
 	found    map[string]*found   // by app id: what Resolve reads
+	hosts    map[place]crowd     // instances by the host that their SRV record names
 	count    int                 // of instances
 	full     uint64              // instances turned away for want of room
 }
@@ -38,7 +40,10 @@ type found struct {
 	svc   *service
 }
 
-// place is where an instance was heard: the same name on two interfaces may
+// crowd is instances in no order.
+type crowd map[*instance]struct{}
+
+// place is where an instance or its host was heard: the same name on two interfaces may
 // have two addresses.
 type place struct {
 	link int
@@ -82,7 +87,7 @@ type life struct {
 }
 
 func newCache() *cache {
-	return &cache{services: map[string]*service{}, found: map[string]*found{}}
+	return &cache{services: map[string]*service{}, found: map[string]*found{}, hosts: map[place]crowd{}}
 }
 
 // addr gives where the instance listens; zero when that is not known.
@@ -138,8 +143,28 @@ func (c *cache) drop(s *service, i *instance) {
 	}
 	delete(s.instances, i.place)
 	c.count--
+	c.leave(i)
 	if len(s.instances) == 0 && s.used.Load() == 0 {
 		delete(c.services, strings.ToLower(s.name))
+	}
+}
+
+// move gives an instance another host, whose address is not known yet.
+func (c *cache) move(i *instance, target string) {
+	c.leave(i)
+	i.target, i.v4, i.v6, i.lives[addrLife] = target, netip.Addr{}, netip.Addr{}, life{}
+	at := place{i.link, target}
+	if c.hosts[at] == nil {
+		c.hosts[at] = crowd{}
+	}
+	c.hosts[at][i] = struct{}{}
+}
+
+func (c *cache) leave(i *instance) {
+	at := place{i.link, i.target}
+	delete(c.hosts[at], i)
+	if len(c.hosts[at]) == 0 {
+		delete(c.hosts, at)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/miekg/dns"
@@ -178,48 +179,65 @@ func TestGoodbyeOnAnotherInterface(t *testing.T) {
 
 // A flood fills neither the memory nor the way of the names that are in use.
 func TestFlood(t *testing.T) {
-	r, out := inMemory(testLo, testEth)
-	r.cache.want("orders.local.", time.Now())
-	for i := range maxInstances + 500 {
-		r.hear(t, sidecar(t, fmt.Sprintf("junk%d", i), "1", 50002, "10.1.2.9"), neighbour, 2)
-	}
-	if s := r.Stats(); r.cache.count != maxInstances || s.Full != 500 {
-		t.Errorf("%d instances are remembered, %d not", r.cache.count, s.Full)
-	}
-	for i := range maxPerApp + 500 {
-		r.hear(t, sidecar(t, "orders", strconv.Itoa(i), 1+i, "10.1.2.9"), neighbour, 2)
-	}
-	if n := len(r.Known("orders")); n != maxPerApp {
-		t.Errorf("%d instances of one app are known", n)
-	}
-	out.take()
-	refresh := r.cache.sweep(time.Now().Add(110 * time.Second))
-	if !slices.Equal(refresh, []string{"orders.local."}) {
-		t.Errorf("the flood makes us ask for %d names", len(refresh))
-	}
-	r.cache.sweep(time.Now().Add(maxTTL + interest))
-	if len(r.cache.services)+len(r.cache.found)+r.cache.count != 0 {
-		t.Errorf("%d services, %d apps and %d instances outlive their time", len(r.cache.services), len(r.cache.found), r.cache.count)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		r, out := inMemory(testLo, testEth)
+		r.cache.want("orders.local.", time.Now())
+		for i := range maxInstances + 500 {
+			r.hear(t, sidecar(t, fmt.Sprintf("junk%d", i), "1", 50002, "10.1.2.9"), neighbour, 2)
+		}
+		if s := r.Stats(); r.cache.count != maxInstances || s.Full != 500 {
+			t.Errorf("%d instances are remembered, %d not", r.cache.count, s.Full)
+		}
+		for i := range maxPerApp + 500 {
+			r.hear(t, sidecar(t, "orders", strconv.Itoa(i), 1+i, "10.1.2.9"), neighbour, 2)
+		}
+		if n := len(r.Known("orders")); n != maxPerApp {
+			t.Errorf("%d instances of one app are known", n)
+		}
+		out.take()
+		refresh := r.cache.sweep(time.Now().Add(110 * time.Second))
+		if !slices.Equal(refresh, []string{"orders.local."}) {
+			t.Errorf("the flood makes us ask for %d names", len(refresh))
+		}
+		r.cache.sweep(time.Now().Add(maxTTL + interest))
+		if len(r.cache.services)+len(r.cache.found)+len(r.cache.hosts)+r.cache.count != 0 {
+			t.Errorf("%d services, %d apps and %d instances outlive their time", len(r.cache.services), len(r.cache.found), r.cache.count)
+		}
+	})
 }
 
 func TestFloodOfQuestions(t *testing.T) {
-	r, out := inMemory(testLo)
-	r.Announce(Service{AppID: "orders", Port: 50002})
-	m := &dns.Msg{}
-	for range 400 {
-		m.Question = append(m.Question, dns.Question{Name: "orders.local.", Qtype: dns.TypeANY, Qclass: dns.ClassINET})
-	}
-	for range 1000 {
-		r.hear(t, m, netip.MustParseAddrPort("127.0.0.1:5353"), 1)
-	}
-	n := 0
-	for _, p := range out.take() {
-		n += len(p.msg.Answer)
-	}
-	if n > 2*answersAtOnce || r.Stats().Refused == 0 {
-		t.Errorf("a flood of questions gets %d answers", n)
-	}
+	synctest.Test(t, func(t *testing.T) { // no time passes while it lasts
+		r, out := inMemory(testLo)
+		m := &dns.Msg{}
+		for i := range 2 * maxQuestions {
+			app := fmt.Sprintf("app%d", i)
+			r.Announce(Service{AppID: app, Port: 50002 + i})
+			for range 3 {
+				m.Question = append(m.Question, dns.Question{Name: app + ".local.", Qtype: dns.TypePTR, Qclass: dns.ClassINET})
+			}
+		}
+		flood := func() (answered int) {
+			out.take()
+			for range 400 {
+				r.hear(t, m, netip.MustParseAddrPort("127.0.0.1:5353"), 1)
+			}
+			for _, p := range out.take() {
+				answered += len(p.msg.Answer)
+			}
+			return answered
+		}
+		if n := flood(); n < answersAtOnce || n > answersAtOnce+maxQuestions {
+			t.Errorf("a flood of questions gets %d answers", n)
+		}
+		if r.Stats().Refused == 0 {
+			t.Error("no refused question is counted")
+		}
+		<-time.After(time.Second)
+		if n := flood(); n < answersPerSecond/2 || n > answersPerSecond+maxQuestions {
+			t.Errorf("a second later it gets %d answers", n)
+		}
+	})
 }
 
 func TestLongLifeIsCapped(t *testing.T) {
@@ -316,7 +334,7 @@ func FuzzPacket(f *testing.F) {
 		}
 		_, _ = r.Peers(), r.Stats()
 		r.cache.sweep(time.Now().Add(maxTTL + interest))
-		if len(r.cache.services)+len(r.cache.found)+r.cache.count != 0 {
+		if len(r.cache.services)+len(r.cache.found)+len(r.cache.hosts)+r.cache.count != 0 {
 			t.Error("something outlives its time")
 		}
 	})

@@ -41,13 +41,16 @@ func (c *cache) learn(rrs []dns.RR, h hearing, own func(name string) bool) lesso
 			t.pointer(p)
 		}
 	}
-	hosts := map[string]*instance{} // hosts whose SRV record is in this packet
+	hosts := map[string]crowd{} // instances whose SRV records are in this packet
 	for _, rr := range rrs {
 		switch rr := rr.(type) {
 		case *dns.SRV:
 			if i := t.find(rr.Hdr.Name); i != nil {
 				t.server(i, rr)
-				hosts[i.target] = i
+				if hosts[i.target] == nil {
+					hosts[i.target] = crowd{}
+				}
+				hosts[i.target][i] = struct{}{}
 			}
 		case *dns.TXT:
 			if i := t.find(rr.Hdr.Name); i != nil {
@@ -175,7 +178,7 @@ func (t *teller) server(i *instance, rr *dns.SRV) {
 	}
 	t.touch(i)
 	if target := strings.ToLower(rr.Target); target != i.target {
-		i.target, i.v4, i.v6, i.lives[addrLife] = target, netip.Addr{}, netip.Addr{}, life{}
+		t.move(i, target)
 	}
 	i.port = rr.Port
 	i.lives[srvLife] = t.life(i.lives[srvLife], rr.Hdr.Ttl)
@@ -201,7 +204,7 @@ func (t *teller) text(i *instance, rr *dns.TXT) {
 
 // hosts takes in addresses. Those that come with an instance's SRV record are
 // that instance's; the others are of all that name the host.
-func (t *teller) hosts(rrs []dns.RR, mine map[string]*instance) {
+func (t *teller) hosts(rrs []dns.RR, mine map[string]crowd) {
 	said := map[string]*addrSet{}
 	for _, rr := range rrs {
 		addr, ok := address(rr, t.h)
@@ -223,27 +226,17 @@ func (t *teller) hosts(rrs []dns.RR, mine map[string]*instance) {
 			set.v6 = addr
 		}
 	}
-	others := false
 	for name, set := range said {
-		if mine[name] == nil {
-			others = true
-			continue
+		who := mine[name]
+		if who == nil {
+			who = t.cache.hosts[place{t.h.link.index, name}]
 		}
-		for i := range t.touched {
-			if i.target == name {
-				t.located(i, set)
-			}
+		if len(who) > maxPerHost {
+			continue // each of so many is told its address when it is asked for
 		}
-	}
-	if !others {
-		return
-	}
-	for _, s := range t.services {
-		for _, i := range s.instances {
-			if set := said[i.target]; set != nil && i.link == t.h.link.index && mine[i.target] == nil {
-				t.touch(i)
-				t.located(i, set)
-			}
+		for i := range who {
+			t.touch(i)
+			t.located(i, set)
 		}
 	}
 }
