@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -164,8 +165,8 @@ func (h *headless) invocations() {
 	if fresh > len(flows) {
 		h.print("mesh", "2", fmt.Sprintf("⇄ %d more invocations", fresh-len(flows)))
 	}
-	for i := len(flows) - 1; i >= 0; i-- {
-		h.print("mesh", "36", "⇄ "+invocation(flows[i].View()))
+	for _, f := range slices.Backward(flows) {
+		h.print("mesh", "36", "⇄ "+invocation(f.View()))
 	}
 }
 

@@ -48,7 +48,7 @@ With names of apps, only these and what they depend on run. When a mesh already
 runs in this project, its screen is shown instead.`,
 		Example: `  mesh up
   mesh up web orders
-  mesh up --except orders       orders is run by you, in a debugger
+  mesh up --except orders       everything but that app, which you debug
   mesh up --headless | tee run.log`,
 		ValidArgsFunction: completeApps(env),
 		RunE: func(cmd *cobra.Command, args []string) error {

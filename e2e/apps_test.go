@@ -174,7 +174,9 @@ command = "APP wait SELF"
 			r.ready("web", "client")
 			scaled := make(chan string, 1)
 			seen := map[string]int{}
-			for i := range 4000 {
+			pace := time.NewTicker(time.Millisecond)
+			defer pace.Stop()
+			for i := range 20_000 {
 				if i == 50 {
 					go func() { // joined by the channel
 						_, errs, code := p.mesh("scale", "web=2")
@@ -191,7 +193,7 @@ command = "APP wait SELF"
 					break
 				}
 				if i >= 50 {
-					time.Sleep(time.Millisecond) // a call now and then, as long as the instance starts
+					<-pace.C // a call now and then, as long as the instance starts
 				}
 			}
 			if s := <-scaled; !strings.HasPrefix(s, "0") {

@@ -29,7 +29,7 @@ func TestLiveEdits(t *testing.T) {
 
 	// A stream of an app that is not touched goes on through every edit.
 	ticks := make(chan string, 1000)
-	resp, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/v1.0/invoke/other/method/ticks", web.HTTPPort)) //nolint:noctx // ends with the mesh
+	resp, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/v1.0/invoke/other/method/ticks", web.HTTPPort))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,7 +26,7 @@ import (
 // costs nothing when all is well.
 const patience = 30 * time.Second
 
-var meshBinary string //nolint:gochecknoglobals // built once for all tests of the package
+var meshBinary string // built once for all tests of the package
 
 // TestMain builds the binary, or, started by mesh, plays an app.
 func TestMain(m *testing.M) {

@@ -53,7 +53,7 @@ func play(roles string) int {
 		case "server":
 			return serve()
 		case "late": // listens after a moment
-			time.Sleep(300 * time.Millisecond)
+			<-time.After(300 * time.Millisecond)
 		}
 	}
 	wait()

@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"net"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -67,14 +68,12 @@ func TestQuitLeavesNothing(t *testing.T) {
 			if code := r.cmd.ProcessState.ExitCode(); code != how.code {
 				t.Errorf("exit code %d, want %d", code, how.code)
 			}
+			ended := time.Now()
 			for _, pid := range pids {
-				deadline := time.Now().Add(2 * time.Second)
-				for alive(pid) && time.Now().Before(deadline) {
-					time.Sleep(5 * time.Millisecond)
-				}
-				if alive(pid) {
-					t.Errorf("process %d has survived", pid)
-				}
+				await(t, fmt.Sprintf("process %d to end", pid), func() bool { return !alive(pid) })
+			}
+			if d := time.Since(ended); d > 2*time.Second {
+				t.Errorf("processes have survived mesh by %v", d)
 			}
 			for _, port := range ports {
 				await(t, fmt.Sprintf("port %d to be free", port), func() bool {
@@ -94,7 +93,7 @@ func TestSecondUpIsRefusedWithoutATerminal(t *testing.T) {
 	r := p.up()
 	r.ready("web")
 	_, errs, code := p.mesh("up", "--headless")
-	if code == 0 || !strings.Contains(errs, fmt.Sprint(r.cmd.Process.Pid)) {
+	if code == 0 || !strings.Contains(errs, strconv.Itoa(r.cmd.Process.Pid)) {
 		t.Errorf("a second mesh up ends with %d and says %q", code, errs)
 	}
 }
@@ -122,10 +121,10 @@ func TestTakenPortNamesItsHolder(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer ln.Close()
-	port := ln.Addr().(*net.TCPAddr).Port
-	p := newProject(t, fmt.Sprintf("[apps.web]\ncommand = \"APP server SELF\"\nport = \"auto\"\nsidecar = { http_port = %d }\n", port))
+	_, portText, _ := net.SplitHostPort(ln.Addr().String())
+	p := newProject(t, fmt.Sprintf("[apps.web]\ncommand = \"APP server SELF\"\nport = \"auto\"\nsidecar = { http_port = %s }\n", portText))
 	_, errs, code := p.mesh("up", "--headless")
-	if code != 1 || !strings.Contains(errs, fmt.Sprint(port)) || !strings.Contains(errs, "held by pid") {
+	if code != 1 || !strings.Contains(errs, portText) || !strings.Contains(errs, "held by pid") {
 		t.Errorf("exit %d: %s", code, errs)
 	}
 }

@@ -126,6 +126,7 @@ func settled(a ask, before, now state.Instance) (done bool, err error) {
 		if started || now.Since.After(before.Since) {
 			return true, fmt.Errorf("%s %s", now.Name, now.Reason)
 		}
+	case state.Pending, state.Starting, state.Stopping, state.Stopped:
 	}
 	return false, nil
 }

@@ -381,12 +381,11 @@ func (u *unit) attend(ctx context.Context) error {
 		app.Hold(u.name + " has not been started yet")
 		u.phase(state.Pending, "waits for somebody to start it")
 		ready := newReadiness(d.app, u.at.app, d.app.Dir, u.s.o.Environ)
-		if err := ready.wait(ctx, func(why string) { u.phase(state.Pending, "waits for somebody to start it: "+why) }); err != nil {
-			break
+		if ready.wait(ctx, func(why string) { u.phase(state.Pending, "waits for somebody to start it: "+why) }) == nil {
+			u.phase(state.Ready, "")
+			app.Open()
+			u.awaitLoss(ctx, ready)
 		}
-		u.phase(state.Ready, "")
-		app.Open()
-		u.awaitLoss(ctx, ready)
 	}
 	u.refuse("is being stopped")
 	u.phase(state.Stopped, "")
