@@ -1,0 +1,248 @@
+package component
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"mesh/runtime/resource"
+)
+
+const (
+	// moveTime is how long subscriptions may take to begin at the new
+	// components before the publishers are sent there as well.
+	moveTime = 3 * time.Second
+	// closeTime is how long components may take to close at the end.
+	closeTime = 10 * time.Second
+	// pingEvery is how often running components are asked whether they are well.
+	pingEvery = 5 * time.Second
+)
+
+// Options are what a Live needs of the world. All fields but Dir may be left
+// out.
+type Options struct {
+	Dir       string // of the project, absolute; file names in metadata start from it
+	Namespace string // default "default"
+	Log       *slog.Logger
+	Env       func(name string) (string, bool) // looks up an environment variable
+	Changed   func()                           // called when the condition of a component changed; must not block
+}
+
+// Desired is what should run.
+type Desired struct {
+	Components []resource.Component
+	Apps       []string // all of the mesh; matters for metadata that name the app
+	Denied     []string // types that may not be used
+}
+
+// Live is the components of a mesh while they run and change.
+type Live struct {
+	*engine
+	set   atomic.Pointer[set] // requests use it
+	ahead atomic.Pointer[set] // subscriptions use it: it changes first
+
+	applying sync.Mutex // one Apply at a time
+	ended    bool       // guarded by applying
+
+	turns struct {
+		sync.Mutex
+		next      chan struct{} // closed when set or ahead changes
+		followers map[*follower]*set
+	}
+	progress chan struct{} // a follower saw the newest set
+	wake     chan struct{} // Run looks for what to retry
+}
+
+// New makes a Live without components. Run must be called for degraded ones to
+// recover, and to close them all.
+func New(o Options) *Live {
+	if o.Namespace == "" {
+		o.Namespace = "default"
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Env == nil {
+		o.Env = func(string) (string, bool) { return "", false }
+	}
+	if o.Changed == nil {
+		o.Changed = func() {}
+	}
+	l := &Live{
+		engine:   &engine{opt: o, open: map[*unit]struct{}{}},
+		progress: make(chan struct{}, 1),
+		wake:     make(chan struct{}, 1),
+	}
+	l.set.Store(&set{})
+	l.ahead.Store(&set{})
+	l.turns.next = make(chan struct{})
+	l.turns.followers = map[*follower]*set{}
+	return l
+}
+
+// ErrEnded is the error of a Live whose Run has ended.
+var ErrEnded = errors.New("the components are shut down")
+
+// Apply makes the components be the desired ones. It returns when the new ones
+// serve: started beside the old, subscriptions moved, then requests; the old
+// ones close behind it. A component that does not start is no error: it is
+// degraded, or stays what it was, until Run gets it to start. The error is
+// resource.Errors for components that can never start, or the reason why ctx
+// ended; then nothing has changed.
+func (l *Live) Apply(ctx context.Context, want Desired) error {
+	if err := Check(want.Components, want.Denied); err != nil {
+		return err
+	}
+	l.applying.Lock()
+	defer l.applying.Unlock()
+	if l.ended {
+		return ErrEnded
+	}
+	old := l.set.Load()
+	next := l.build(ctx, want, old)
+	if ctx.Err() != nil {
+		l.dropAllBut(next, old)
+		return context.Cause(ctx)
+	}
+	l.ahead.Store(next)
+	l.turn()
+	l.awaitFollowers(ctx, next)
+	l.set.Store(next)
+	l.turn()
+	l.dropAllBut(old, next)
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+	l.opt.Changed()
+	return nil
+}
+
+// dropAllBut ends the slots of a set that another one does not have.
+func (l *Live) dropAllBut(gone, kept *set) {
+	for _, e := range gone.entries {
+		if !kept.has(e.slot) {
+			e.drop()
+		}
+	}
+}
+
+// Run tries degraded components again and asks running ones whether they are
+// well, until ctx ends; then it closes all and waits for them.
+func (l *Live) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	ping := time.NewTicker(pingEvery)
+	defer ping.Stop()
+	for ctx.Err() == nil {
+		next := l.retry(ctx, &wg)
+		timer := time.NewTimer(next)
+		select {
+		case <-ctx.Done():
+		case <-l.wake:
+		case <-timer.C:
+		case <-ping.C:
+			for _, e := range l.set.Load().entries {
+				wg.Go(func() { e.ping(ctx) })
+			}
+		}
+		timer.Stop()
+	}
+	wg.Wait()
+	l.applying.Lock()
+	defer l.applying.Unlock()
+	l.ended = true
+	old := l.set.Swap(&set{})
+	l.ahead.Store(l.set.Load())
+	l.turn()
+	l.dropAllBut(old, &set{})
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTime)
+	defer cancel()
+	return l.rest(ctx)
+}
+
+// retry begins the attempts that are due and says how long until the next.
+func (l *Live) retry(ctx context.Context, wg *sync.WaitGroup) time.Duration {
+	now := time.Now()
+	wait := retryMost
+	for _, e := range l.set.Load().entries {
+		due, at := e.due(now)
+		if due {
+			wg.Go(func() {
+				e.recover(ctx)
+				select {
+				case l.wake <- struct{}{}:
+				default:
+				}
+			})
+		}
+		if !at.IsZero() {
+			wait = min(wait, time.Until(at))
+		}
+	}
+	return max(wait, 0)
+}
+
+// Status tells how every component is, sorted by name.
+func (l *Live) Status() []Status {
+	var all []Status
+	for _, e := range l.set.Load().entries {
+		all = append(all, e.report(e.scopes))
+	}
+	return all
+}
+
+// App gives what one app sees; it stays valid while components change.
+func (l *Live) App(id string) *App { return &App{live: l, id: id} }
+
+// App is the components as one app sees them.
+type App struct {
+	live *Live
+	id   string
+}
+
+// Status tells how the components that the app sees are.
+func (a *App) Status() []Status {
+	var all []Status
+	for _, e := range a.live.set.Load().entries {
+		if e.visible(a.id) {
+			all = append(all, e.report(e.scopes))
+		}
+	}
+	return all
+}
+
+// Metadata gives a metadata value as declared, its name in any case; for what
+// is of interest to those who use a component rather than to itself.
+func (a *App) Metadata(kind Kind, component, name string) (string, error) {
+	e, err := a.live.set.Load().find(kind, a.id, component)
+	if err != nil {
+		return "", err
+	}
+	return e.property(name), nil
+}
+
+// use holds a component of contrib for one request; the caller calls done.
+func use[T any](a *App, kind Kind, name string) (c T, s *slot, done func(), err error) {
+	for {
+		e, err := a.live.set.Load().find(kind, a.id, name)
+		if err != nil {
+			return c, nil, nil, err
+		}
+		u, err := e.hold()
+		if errors.Is(err, errGone) {
+			continue // swapped away between the two lines above
+		}
+		if err != nil {
+			return c, nil, nil, err
+		}
+		c, ok := u.raw.(T)
+		if !ok {
+			a.live.release(u)
+			return c, nil, nil, unsupported(name, "this use")
+		}
+		return c, e.slot, func() { a.live.release(u) }, nil
+	}
+}

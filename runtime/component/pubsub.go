@@ -1,0 +1,172 @@
+package component
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+
+	"github.com/dapr/components-contrib/pubsub"
+)
+
+// PubSub is a broker as an app sees it.
+type PubSub struct {
+	app  *App
+	name string
+}
+
+// PubSub gives the broker of a name. That it is there is checked by each
+// operation, not here.
+func (a *App) PubSub(name string) *PubSub { return &PubSub{app: a, name: name} }
+
+// Message is what travels: usually a CloudEvent as JSON.
+type Message struct {
+	ID          string // tells the messages of one bulk apart
+	Topic       string
+	Data        []byte
+	ContentType string
+	Metadata    map[string]string
+}
+
+// Handler takes a message that arrived. When it fails, the broker delivers the
+// message again, as brokers do.
+type Handler func(ctx context.Context, m *Message) error
+
+// Publish sends a message.
+func (p *PubSub) Publish(ctx context.Context, m *Message) error {
+	broker, _, done, err := use[pubsub.PubSub](p.app, KindPubSub, p.name)
+	if err != nil {
+		return err
+	}
+	defer done()
+	return broker.Publish(ctx, p.request(m))
+}
+
+func (p *PubSub) request(m *Message) *pubsub.PublishRequest {
+	req := &pubsub.PublishRequest{Data: m.Data, PubsubName: p.name, Topic: m.Topic, Metadata: m.Metadata}
+	if m.ContentType != "" {
+		req.ContentType = &m.ContentType
+	}
+	return req
+}
+
+// PublishAll sends several messages to a topic, at once where the broker can.
+// The error joins a MessageError for each that failed.
+func (p *PubSub) PublishAll(ctx context.Context, topic string, messages []*Message, metadata map[string]string) error {
+	broker, _, done, err := use[pubsub.PubSub](p.app, KindPubSub, p.name)
+	if err != nil {
+		return err
+	}
+	defer done()
+	bulk, ok := broker.(pubsub.BulkPublisher)
+	if !ok {
+		var errs []error
+		for _, m := range messages {
+			one := *m
+			one.Topic = topic
+			if err := broker.Publish(ctx, p.request(&one)); err != nil {
+				errs = append(errs, &MessageError{ID: m.ID, Err: err})
+			}
+		}
+		return errors.Join(errs...)
+	}
+	req := &pubsub.BulkPublishRequest{PubsubName: p.name, Topic: topic, Metadata: metadata}
+	for _, m := range messages {
+		req.Entries = append(req.Entries, pubsub.BulkMessageEntry{EntryId: m.ID, Event: m.Data, ContentType: m.ContentType, Metadata: m.Metadata})
+	}
+	got, err := bulk.BulkPublish(ctx, req)
+	if err == nil {
+		return nil
+	}
+	var errs []error
+	for _, f := range got.FailedEntries {
+		if f.Error == nil {
+			f.Error = err
+		}
+		errs = append(errs, &MessageError{ID: f.EntryId, Err: f.Error})
+	}
+	if len(errs) == 0 {
+		return err
+	}
+	return errors.Join(errs...)
+}
+
+// MessageError is the failure of one message among several.
+type MessageError struct {
+	ID  string
+	Err error
+}
+
+func (e *MessageError) Error() string { return fmt.Sprintf("message %s: %v", e.ID, e.Err) }
+func (e *MessageError) Unwrap() error { return e.Err }
+
+// Subscribe hands the messages of a topic to a handler until ctx ends. It goes
+// on while the component is swapped, away, or not there yet, and trouble is
+// logged; it returns when the last handler has returned. The app is one
+// consumer group: calls of Subscribe for the same app and topic compete.
+func (p *PubSub) Subscribe(ctx context.Context, topic string, metadata map[string]string, handle Handler) {
+	p.app.live.follow(ctx, &follower{
+		app: p.app.id, kind: KindPubSub, name: p.name,
+		attach: func(ctx context.Context, s *slot) (func(), error) {
+			return p.attach(ctx, s, topic, metadata, handle)
+		},
+	})
+}
+
+func (p *PubSub) attach(ctx context.Context, s *slot, topic string, metadata map[string]string, handle Handler) (func(), error) {
+	u, err := s.reader(ctx, p.app.id)
+	if err != nil {
+		return nil, err
+	}
+	broker, ok := u.raw.(pubsub.PubSub)
+	if !ok {
+		s.release(u)
+		return nil, unsupported(p.name, "subscribing")
+	}
+	md := map[string]string{}
+	maps.Copy(md, metadata)
+	if s.maker.shared && md[pubsub.RuntimeConsumerIDKey] == "" {
+		md[pubsub.RuntimeConsumerIDKey] = p.app.id
+	}
+	var running inflight
+	// Contrib ends the subscription when this context ends. The handlers run on
+	// without it: an app that is at work on a message may finish.
+	reading, stop := context.WithCancel(ctx)
+	err = broker.Subscribe(reading, pubsub.SubscribeRequest{Topic: topic, Metadata: md}, func(mctx context.Context, m *pubsub.NewMessage) error {
+		running.begin()
+		defer running.end()
+		hctx, cancel := outlive(mctx, ctx)
+		defer cancel()
+		return handle(hctx, &Message{Topic: m.Topic, Data: m.Data, ContentType: deref(m.ContentType), Metadata: m.Metadata})
+	})
+	if err != nil {
+		stop()
+		s.release(u)
+		return nil, fmt.Errorf("subscribing to %s of %s: %w", topic, p.name, err)
+	}
+	return func() {
+		if d, ok := u.raw.(drainer); ok && ctx.Err() == nil {
+			d.drain(ctx, topic, md[pubsub.RuntimeConsumerIDKey])
+		}
+		stop()
+		running.wait(drainTime)
+		s.release(u)
+	}, nil
+}
+
+// drainer is a broker that keeps messages nowhere but in this process, so that
+// a subscription should see them all before it moves to another broker.
+type drainer interface {
+	drain(ctx context.Context, topic, group string)
+}
+
+// outlive gives a context with the values of one context that ends with
+// another one.
+func outlive(values, life context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(values))
+	stop := context.AfterFunc(life, func() { cancel(context.Cause(life)) })
+	return ctx, func() {
+		stop()
+		cancel(nil)
+	}
+}
