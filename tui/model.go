@@ -114,7 +114,7 @@ func (m *model) Update(msg tea.Msg) (_ tea.Model, cmd tea.Cmd) {
 	cmd = m.route(msg)
 	if m.stale {
 		m.draw()
-		m.pulling.frame = m.opt.Now().Sub(begun)
+		average(&m.pulling.frame, m.opt.Now().Sub(begun))
 	}
 	return m, cmd
 }

@@ -11,18 +11,26 @@ import (
 )
 
 // How long the screen waits between two snapshots: while chunks pass in the
-// lanes, while anything else changes, while nothing does, and while nobody
-// looks.
+// lanes (the time of one column at first), while anything else changes, while
+// nothing does, and while nobody looks.
 const (
-	laneTick  = 50 * time.Millisecond
+	laneTick  = 66 * time.Millisecond
 	busyTick  = 100 * time.Millisecond
-	quietTick = 300 * time.Millisecond
+	quietTick = 400 * time.Millisecond
 	blurTick  = time.Second
 )
 
-// share bounds what the screen costs: it waits so many times longer than the
-// last snapshot and frame took.
-const share = 25
+// manyCells is the size of a terminal in which a frame of the lanes, which
+// changes everywhere at once, costs so much that fewer have to do.
+const manyCells = 7000
+
+// share bounds what the screen costs when there is more to read than usual: it
+// waits so many times longer than snapshots and frames take on average, up to
+// slowest. Costs are averaged, for a busy machine makes single ones look long.
+const (
+	share   = 20
+	slowest = 500 * time.Millisecond
+)
 
 // How much is asked for at once.
 const (
@@ -39,10 +47,13 @@ type pulling struct {
 	wants wants
 	quiet int // snapshots in a row without anything new
 	lists time.Time
-	last  uint64 // sum of all counters at the last snapshot
-	cost  time.Duration
-	frame time.Duration
+	last  uint64        // sum of all counters at the last snapshot
+	cost  time.Duration // of a snapshot, on average
+	frame time.Duration // of a frame, on average
 }
+
+// average moves an average an eighth of the way to a new value.
+func average(d *time.Duration, now time.Duration) { *d += (now - *d) / 8 }
 
 // wants is which data the screen asks for.
 type wants struct {
@@ -178,7 +189,7 @@ func (m *model) take(p *pulled) tea.Cmd {
 	if m.message != "" && p.at.After(m.forget) {
 		m.message = ""
 	}
-	m.pulling.cost = p.cost
+	average(&m.pulling.cost, p.cost)
 	if moved {
 		m.pulling.quiet = 0
 	} else {
@@ -221,8 +232,8 @@ func (m *model) wait() time.Duration {
 		tick = blurTick
 	case m.pulling.quiet > 3:
 		tick = quietTick
-	case m.view == pane.ViewLanes && m.lanes.Moving():
+	case m.view == pane.ViewLanes && m.lanes.Moving() && m.w*m.h < manyCells:
 		tick = laneTick
 	}
-	return max(tick, min(share*(m.pulling.cost+m.pulling.frame), 2*time.Second))
+	return max(tick, min(share*(m.pulling.cost+m.pulling.frame), slowest))
 }

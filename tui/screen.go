@@ -91,11 +91,16 @@ func (s *Screen) Run(ctx context.Context) error {
 	return fmt.Errorf("showing the screen: %w", err)
 }
 
+// fps is how often the program looks for a new frame. Each look wakes the
+// processor, so it is no more than an answer to a key within 50 ms needs.
+const fps = 30
+
 func (s *Screen) programOptions(ctx context.Context) []tea.ProgramOption {
 	opts := []tea.ProgramOption{
 		tea.WithContext(ctx),
 		tea.WithoutSignalHandler(), // signals belong to main
 		tea.WithFilter(coalesce(s.opt.Now)),
+		tea.WithFPS(fps),
 	}
 	if s.opt.Input != nil {
 		opts = append(opts, tea.WithInput(s.opt.Input))

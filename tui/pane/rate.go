@@ -33,7 +33,11 @@ func (r *rates) update(now time.Time, flows []flow.View) {
 	if r.of == nil {
 		r.of = map[string]*rate{}
 	}
-	fresh := now.Sub(r.last) > 4*rateSlot // too long ago to say when bytes passed
+	last := r.last
+	fresh := now.Sub(last) > 4*rateSlot // too long ago to say when bytes passed
+	if fresh {
+		last = now
+	}
 	r.last = now
 	r.turn++
 	slot := now.UnixNano() / int64(rateSlot)
@@ -55,14 +59,27 @@ func (r *rates) update(now time.Time, flows []flow.View) {
 			one.bytes = total(v)
 		}
 		one.advance(slot)
-		now := total(v)
-		one.slots[slot%rateSlots] += float64(now - min(now, one.bytes))
-		one.bytes, one.turn = now, r.turn
+		bytes := total(v)
+		one.spread(last, now, float64(bytes-min(bytes, one.bytes)))
+		one.bytes, one.turn = bytes, r.turn
 	}
 	for id, one := range r.of {
 		if one.turn != r.turn {
 			delete(r.of, id)
 		}
+	}
+}
+
+// spread adds bytes that passed some time between two snapshots, evenly.
+func (r *rate) spread(last, now time.Time, bytes float64) {
+	from, to := last.UnixNano(), now.UnixNano()
+	if bytes == 0 || from >= to {
+		r.slots[r.slot%rateSlots] += bytes
+		return
+	}
+	for s := max(from/int64(rateSlot), r.slot-rateSlots+1); s <= r.slot; s++ {
+		begin, end := max(from, s*int64(rateSlot)), min(to, (s+1)*int64(rateSlot))
+		r.slots[s%rateSlots] += bytes * float64(end-begin) / float64(to-from)
 	}
 }
 
@@ -75,9 +92,10 @@ func (r *rate) advance(slot int64) {
 	r.slot = slot
 }
 
-// at gives the bytes of slot i of n, the last one being the newest.
+// at gives the bytes of slot i of n, the last one being the newest that is
+// over.
 func (r *rate) at(now time.Time, i, n int) float64 {
-	s := now.UnixNano()/int64(rateSlot) - int64(n-1-i)
+	s := now.UnixNano()/int64(rateSlot) - int64(n-i)
 	if s <= r.slot-rateSlots || s > r.slot {
 		return 0
 	}
