@@ -71,15 +71,15 @@ func (a *App) Inputs() []string {
 func (b *Binding) Read(ctx context.Context, handle func(context.Context, Payload) ([]byte, error)) {
 	b.app.live.follow(ctx, &follower{
 		app: b.app.id, kind: KindBinding, name: b.name, alone: true,
-		attach: func(ctx context.Context, s *slot) (func(), error) {
+		attach: func(ctx context.Context, s *slot) (*unit, func(), error) {
 			u, err := s.reader(ctx, b.app.id)
 			if err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 			in, ok := u.raw.(bindings.InputBinding)
 			if !ok {
 				s.release(u)
-				return nil, unsupported(b.name, "reading")
+				return nil, nil, unsupported(b.name, "reading")
 			}
 			var running inflight
 			reading, stop := context.WithCancel(ctx)
@@ -93,9 +93,9 @@ func (b *Binding) Read(ctx context.Context, handle func(context.Context, Payload
 			if err != nil {
 				stop()
 				s.release(u)
-				return nil, fmt.Errorf("reading from %s: %w", b.name, err)
+				return nil, nil, fmt.Errorf("reading from %s: %w", b.name, err)
 			}
-			return func() {
+			return u, func() {
 				stop()
 				running.wait(drainTime)
 				s.release(u)

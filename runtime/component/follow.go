@@ -18,13 +18,16 @@ type follower struct {
 	app  string
 	kind Kind
 	name string
-	// attach begins at a slot; it returns how to end there.
-	attach func(ctx context.Context, s *slot) (detach func(), err error)
+	// attach begins at a slot; it returns the unit where it is now, and how to
+	// end there.
+	attach func(ctx context.Context, s *slot) (at *unit, detach func(), err error)
 	// alone: it may not be attached twice at a time, so that it ends at the old
 	// component before it begins at the new one.
 	alone bool
 
 	slot   *slot  // where it is attached; nil: nowhere
+	unit   *unit  // of that slot
+	served bool   // the unit was the one that serves requests, not one to read from
 	detach func() // from there
 	prior  func() // from where it was before, while publishers still go there; nil: done
 }
@@ -85,17 +88,17 @@ func (f *follower) step(ctx context.Context, ahead, committed *set) error {
 		if look == committed {
 			f.leave()
 		}
-	case e.slot != f.slot:
+	case e.slot != f.slot || (f.served && e.cur.Load() != f.unit):
 		if f.alone {
 			f.leave()
 			f.settle()
 		}
-		detach, err := f.attach(ctx, e.slot)
+		at, detach, err := f.attach(ctx, e.slot)
 		if err != nil {
 			return err
 		}
 		f.leave()
-		f.slot, f.detach = e.slot, detach
+		f.slot, f.unit, f.served, f.detach = e.slot, at, e.cur.Load() == at, detach
 	}
 	if ahead == committed {
 		f.settle()
@@ -109,7 +112,7 @@ func (f *follower) leave() {
 		return
 	}
 	f.settle()
-	f.prior, f.slot, f.detach = f.detach, nil, nil
+	f.prior, f.slot, f.unit, f.detach = f.detach, nil, nil, nil
 }
 
 // settle ends at the prior place.

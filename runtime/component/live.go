@@ -171,7 +171,9 @@ func (l *Live) retry(ctx context.Context, wg *sync.WaitGroup) time.Duration {
 		due, at := e.due(now)
 		if due {
 			wg.Go(func() {
-				e.recover(ctx)
+				if e.recover(ctx) {
+					l.turn() // what waits for it may begin
+				}
 				select {
 				case l.wake <- struct{}{}:
 				default:

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -140,7 +141,7 @@ func TestSwap(t *testing.T) {
 	dir := t.TempDir()
 	generation := func(n int) resource.Component {
 		if n%2 == 0 {
-			return declare("statestore", "state.in-memory", "generation", fmt.Sprint(n))
+			return declare("statestore", "state.in-memory", "generation", strconv.Itoa(n))
 		}
 		return declare("statestore", "state.sqlite", "connectionString", filepath.Join(dir, fmt.Sprintf("%d.db", n)))
 	}

@@ -29,6 +29,11 @@ type memory struct {
 	queues map[queueName]*queue
 	closed chan struct{}
 	wg     sync.WaitGroup
+
+	gate struct { // publishers hold it while they are at work
+		sync.RWMutex
+		gone bool // the broker is being replaced
+	}
 }
 
 type queueName struct{ topic, group string }
@@ -74,6 +79,11 @@ func (m *memory) Publish(ctx context.Context, req *pubsub.PublishRequest) error 
 	}
 	if ok {
 		d.until = time.Now().Add(ttl)
+	}
+	m.gate.RLock()
+	defer m.gate.RUnlock()
+	if m.gate.gone {
+		return errGone
 	}
 	m.mu.Lock()
 	var all []*queue
@@ -163,8 +173,12 @@ func (m *memory) Close() error {
 	return nil
 }
 
-// drain waits until a group has nothing more to read, for a limited time.
+// drain takes no more messages and waits until a group has nothing more to
+// read, for a limited time.
 func (m *memory) drain(ctx context.Context, topic, group string) {
+	m.gate.Lock()
+	m.gate.gone = true
+	m.gate.Unlock()
 	m.mu.Lock()
 	q := m.queues[queueName{topic: topic, group: group}]
 	m.mu.Unlock()

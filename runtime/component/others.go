@@ -77,15 +77,15 @@ func (c *Configuration) Get(ctx context.Context, keys []string, metadata map[str
 func (c *Configuration) Watch(ctx context.Context, keys []string, metadata map[string]string, changed func(context.Context, map[string]Value) error) {
 	c.app.live.follow(ctx, &follower{
 		app: c.app.id, kind: KindConfiguration, name: c.name,
-		attach: func(ctx context.Context, s *slot) (func(), error) {
+		attach: func(ctx context.Context, s *slot) (*unit, func(), error) {
 			u, err := s.hold()
 			if err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 			store, ok := u.raw.(configuration.Store)
 			if !ok {
 				s.release(u)
-				return nil, unsupported(c.name, "watching")
+				return nil, nil, unsupported(c.name, "watching")
 			}
 			watching, stop := context.WithCancel(ctx)
 			id, err := store.Subscribe(watching, &configuration.SubscribeRequest{Keys: keys, Metadata: metadata},
@@ -93,9 +93,9 @@ func (c *Configuration) Watch(ctx context.Context, keys []string, metadata map[s
 			if err != nil {
 				stop()
 				s.release(u)
-				return nil, fmt.Errorf("watching %s: %w", c.name, err)
+				return nil, nil, fmt.Errorf("watching %s: %w", c.name, err)
 			}
-			return func() {
+			return u, func() {
 				limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
 				defer cancel()
 				_ = store.Unsubscribe(limited, &configuration.UnsubscribeRequest{ID: id}) // it ends with its context in any case

@@ -34,12 +34,17 @@ type Handler func(ctx context.Context, m *Message) error
 
 // Publish sends a message.
 func (p *PubSub) Publish(ctx context.Context, m *Message) error {
-	broker, _, done, err := use[pubsub.PubSub](p.app, KindPubSub, p.name)
-	if err != nil {
-		return err
+	for {
+		broker, _, done, err := use[pubsub.PubSub](p.app, KindPubSub, p.name)
+		if err != nil {
+			return err
+		}
+		err = broker.Publish(ctx, p.request(m))
+		done()
+		if !errors.Is(err, errGone) {
+			return err
+		}
 	}
-	defer done()
-	return broker.Publish(ctx, p.request(m))
 }
 
 func (p *PubSub) request(m *Message) *pubsub.PublishRequest {
@@ -64,7 +69,7 @@ func (p *PubSub) PublishAll(ctx context.Context, topic string, messages []*Messa
 		for _, m := range messages {
 			one := *m
 			one.Topic = topic
-			if err := broker.Publish(ctx, p.request(&one)); err != nil {
+			if err := p.Publish(ctx, &one); err != nil {
 				errs = append(errs, &MessageError{ID: m.ID, Err: err})
 			}
 		}
@@ -107,21 +112,21 @@ func (e *MessageError) Unwrap() error { return e.Err }
 func (p *PubSub) Subscribe(ctx context.Context, topic string, metadata map[string]string, handle Handler) {
 	p.app.live.follow(ctx, &follower{
 		app: p.app.id, kind: KindPubSub, name: p.name,
-		attach: func(ctx context.Context, s *slot) (func(), error) {
+		attach: func(ctx context.Context, s *slot) (*unit, func(), error) {
 			return p.attach(ctx, s, topic, metadata, handle)
 		},
 	})
 }
 
-func (p *PubSub) attach(ctx context.Context, s *slot, topic string, metadata map[string]string, handle Handler) (func(), error) {
+func (p *PubSub) attach(ctx context.Context, s *slot, topic string, metadata map[string]string, handle Handler) (*unit, func(), error) {
 	u, err := s.reader(ctx, p.app.id)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	broker, ok := u.raw.(pubsub.PubSub)
 	if !ok {
 		s.release(u)
-		return nil, unsupported(p.name, "subscribing")
+		return nil, nil, unsupported(p.name, "subscribing")
 	}
 	md := map[string]string{}
 	maps.Copy(md, metadata)
@@ -142,10 +147,11 @@ func (p *PubSub) attach(ctx context.Context, s *slot, topic string, metadata map
 	if err != nil {
 		stop()
 		s.release(u)
-		return nil, fmt.Errorf("subscribing to %s of %s: %w", topic, p.name, err)
+		return nil, nil, fmt.Errorf("subscribing to %s of %s: %w", topic, p.name, err)
 	}
-	return func() {
-		if d, ok := u.raw.(drainer); ok && ctx.Err() == nil {
+	return u, func() {
+		d, ok := u.raw.(drainer)
+		if ok && ctx.Err() == nil && !p.app.live.set.Load().has(s) {
 			d.drain(ctx, topic, md[pubsub.RuntimeConsumerIDKey])
 		}
 		stop()
@@ -155,7 +161,8 @@ func (p *PubSub) attach(ctx context.Context, s *slot, topic string, metadata map
 }
 
 // drainer is a broker that keeps messages nowhere but in this process, so that
-// a subscription should see them all before it moves to another broker.
+// a subscription should see them all before it moves to another broker. After
+// that, publishing gives errGone.
 type drainer interface {
 	drain(ctx context.Context, topic, group string)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -95,8 +96,8 @@ func TestGroups(t *testing.T) {
 	subscribe(t, l.App("other").PubSub("pubsub"), "orders", other.handle)
 	var want []string
 	for i := range 100 {
-		want = append(want, fmt.Sprint(i))
-		publish(t, app, "orders", fmt.Sprint(i))
+		want = append(want, strconv.Itoa(i))
+		publish(t, app, "orders", strconv.Itoa(i))
 	}
 	other.has(t, slices.Clone(want)...)
 	eventually(t, "all arrive", func() bool { return len(first.all())+len(second.all()) >= 100 })
@@ -220,7 +221,7 @@ func TestTTL(t *testing.T) {
 func TestSubscriptionsMove(t *testing.T) {
 	l := running(t, Options{})
 	generation := func(n int) resource.Component {
-		return declare("pubsub", "pubsub.in-memory", "generation", fmt.Sprint(n))
+		return declare("pubsub", "pubsub.in-memory", "generation", strconv.Itoa(n))
 	}
 	apply(t, l, generation(0))
 	p := l.App("app").PubSub("pubsub")
@@ -232,10 +233,10 @@ func TestSubscriptionsMove(t *testing.T) {
 	go func() {
 		defer close(sent)
 		for i := 0; ctx.Err() == nil; i++ {
-			if err := p.Publish(t.Context(), &Message{Topic: "t", Data: []byte(fmt.Sprint(i))}); err != nil {
+			if err := p.Publish(t.Context(), &Message{Topic: "t", Data: []byte(strconv.Itoa(i))}); err != nil {
 				t.Errorf("publishing %d: %v", i, err)
 			}
-			want = append(want, fmt.Sprint(i))
+			want = append(want, strconv.Itoa(i))
 			if i%100 == 0 {
 				<-time.After(time.Millisecond)
 			}

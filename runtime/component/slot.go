@@ -201,8 +201,8 @@ func (s *slot) due(now time.Time) (bool, time.Time) {
 	return true, time.Time{}
 }
 
-// recover makes another attempt.
-func (s *slot) recover(ctx context.Context) {
+// recover makes another attempt and says whether it succeeded.
+func (s *slot) recover(ctx context.Context) bool {
 	before := s.lastError()
 	err := s.try(ctx)
 	s.status.Lock()
@@ -217,6 +217,7 @@ func (s *slot) recover(ctx context.Context) {
 		s.opt.Log.WarnContext(ctx, "component does not start", slog.String("component", s.spec.Name), slog.Int("tries", tries), slog.Any("error", err))
 		s.opt.Changed()
 	}
+	return err == nil
 }
 
 func (s *slot) lastError() error {

@@ -124,20 +124,19 @@ func TestKeyPrefix(t *testing.T) {
 		t.Run(prefix, func(t *testing.T) {
 			l := running(t, Options{})
 			spec := declare("s", "state.sqlite", "connectionString", "state.db")
-			plain := declare("plain", "state.sqlite", "connectionString", "state.db", "keyPrefix", "none")
 			if prefix != "" {
 				spec.Metadata = append(spec.Metadata, resource.Property{Name: "keyprefix", Value: prefix})
 			}
-			apply(t, l, spec, plain)
+			apply(t, l, spec)
 			if err := l.App("app").State("s").Put(t.Context(), Put{Key: "k", Value: []byte("v")}); err != nil {
 				t.Fatal(err)
 			}
-			_, raw, done, err := use[interface{}](l.App("x"), KindState, "plain")
+			_, sl, done, err := use[any](l.App("app"), KindState, "s")
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer done()
-			keys := storedKeys(t, raw)
+			keys := storedKeys(t, sl)
 			if len(keys) != 1 || keys[0] != want {
 				t.Errorf("stored as %v, want %s", keys, want)
 			}
