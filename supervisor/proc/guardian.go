@@ -16,7 +16,7 @@ const GuardianArg = "__guardian"
 
 const (
 	helloWithin = 10 * time.Second // until a new guardian has reported
-	wordWithin  = time.Second      // until it has read what it is told
+	wordWithin  = 3 * time.Second  // until there is room for what it is told
 	firstPause  = 50 * time.Millisecond
 	longPause   = 5 * time.Second // between attempts to replace one that was killed
 )
@@ -43,12 +43,14 @@ type Guardian struct {
 	// trees, and for writing while zombies are reaped that are nobody's.
 	forking sync.RWMutex
 
-	mu     sync.Mutex
-	count  int
-	trees  map[*Child]*tree
-	helper *helper // nil while there is none
-	closed bool
-	fault  error // why the last write of the run file failed
+	mu      sync.Mutex
+	count   int
+	trees   map[*Child]*tree
+	helper  *helper // nil while there is none
+	closed  bool
+	fault   error // why the last write of the run file failed
+	greeted bool  // a helper has reported
+	broken  error // why none has
 }
 
 // tree is what is told of one child.
@@ -64,7 +66,8 @@ type tree struct {
 // ErrClosed says that a child was to be started after the guardian was closed.
 var ErrClosed = errors.New("the guardian is closed")
 
-// NewGuardian starts a guardian. It must be closed after the last child.
+// NewGuardian starts a guardian. It must be closed after the last child. It
+// does not wait for the helper to be there; should that fail, Start says so.
 func NewGuardian(o GuardianOptions) (*Guardian, error) {
 	if os.Getenv(helperEnv) != "" {
 		return nil, errors.New("starting the guardian: this process is one; its main must call GuardianMain")
@@ -132,7 +135,7 @@ func (g *Guardian) Close() error {
 	g.mu.Unlock()
 	g.kept.Wait()
 	g.closeRecord()
-	return g.fault
+	return errors.Join(g.fault, g.broken)
 }
 
 // keep waits for the end of the helper and starts another one.
@@ -141,6 +144,14 @@ func (g *Guardian) keep(h *helper) {
 	for {
 		begun := time.Now()
 		if h != nil {
+			err := h.hello()
+			g.mu.Lock()
+			if err == nil {
+				g.greeted, g.broken = true, nil
+			} else if !g.greeted {
+				g.broken = err
+			}
+			g.mu.Unlock()
 			h.wait()
 		}
 		g.mu.Lock()
@@ -195,6 +206,9 @@ func (g *Guardian) nextMark() (string, error) {
 	defer g.mu.Unlock()
 	if g.closed {
 		return "", ErrClosed
+	}
+	if g.broken != nil {
+		return "", g.broken
 	}
 	g.count++
 	return fmt.Sprintf("%s/%d", g.run, g.count), nil

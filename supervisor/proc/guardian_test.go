@@ -1,6 +1,7 @@
 package proc
 
 import (
+	"errors"
 	"io"
 	"os"
 	"os/exec"
@@ -104,6 +105,26 @@ func TestStraysAreTold(t *testing.T) {
 	until(t, "the end of the stray", func() bool { return !running(pid) })
 }
 
+// TestDiesBeforeTheGuardianIsThere kills a program whose helper is held up
+// while it starts and goes on only when nobody waits for it any more.
+func TestDiesBeforeTheGuardianIsThere(t *testing.T) {
+	cmd, _, out := startMesh(t, []string{"PROC_TEST_HASTE=1"}, "daemon+sleep")
+	pid, helper := out.number(t, "pid", 1), out.number(t, "guardian", 1)
+	if err := cmd.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the end of the program", func() bool { return !running(cmd.Pid) })
+	if !running(pid) {
+		t.Fatal("there is nothing left to be ended")
+	}
+	if err := syscall.Kill(helper, syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	for _, pid := range []int{pid, helper} {
+		until(t, "the end of all processes", func() bool { return !running(pid) })
+	}
+}
+
 func TestGuardianLeavesQuietly(t *testing.T) {
 	g, err := NewGuardian(GuardianOptions{})
 	if err != nil {
@@ -158,12 +179,37 @@ func TestGuardianIsReplaced(t *testing.T) {
 	}
 }
 
+// TestProgramWithoutGuardianMain has a helper that is something else.
+func TestProgramWithoutGuardianMain(t *testing.T) {
+	report, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := os.StartProcess("/bin/sh", []string{"sh", "-c", "echo usage: mesh; read x"}, &os.ProcAttr{Files: []*os.File{nil, w}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Close()
+	h := &helper{process: p, report: report}
+	if err := h.hello(); err == nil || !strings.Contains(err.Error(), "does main call proc.GuardianMain") {
+		t.Errorf("the error is %v", err)
+	}
+	if state, err := p.Wait(); err != nil || state.Success() {
+		t.Errorf("it has ended with %v (%v)", state, err)
+	}
+	g := &Guardian{broken: errors.New("the guardian did not report")}
+	if _, err := Start(spec("sleep"), g, nil); err == nil || err.Error() != "starting app: the guardian did not report" {
+		t.Errorf("starting a child unguarded gives %v", err)
+	}
+}
+
 func TestGuardianIsModest(t *testing.T) {
 	g, err := NewGuardian(GuardianOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer g.Close()
+	until(t, "its report", func() bool { name, _ := os.ReadFile(procFile(g.PID(), "comm")); return string(name) == "guardian\n" })
 	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT} {
 		if err := syscall.Kill(g.PID(), sig); err != nil {
 			t.Fatal(err)

@@ -34,9 +34,7 @@ func GuardianMain(stdin io.Reader) int {
 		return 2 // started by hand
 	}
 	rename(helperName)
-	if _, err := os.Stdout.WriteString(helperHello); err != nil {
-		return 1
-	}
+	_, _ = os.Stdout.WriteString(helperHello) // if nobody listens any more, there is all the more to do
 	os.Stdout.Close()
 	debug.FreeOSMemory() // what the start of a large program has touched
 

@@ -24,7 +24,8 @@ type seen struct {
 // helper is our side of a guardian process.
 type helper struct {
 	process *os.Process
-	pipe    *os.File
+	pipe    *os.File // to it
+	report  *os.File // from it: one word when it is there
 }
 
 func (h *helper) pid() int { return h.process.Pid }
@@ -43,14 +44,26 @@ func (h *helper) tell(w word) {
 
 func (h *helper) hangUp() { h.pipe.Close() }
 
+// hello waits until it reports, and kills it when it does not.
+func (h *helper) hello() error {
+	defer h.report.Close()
+	_ = h.report.SetReadDeadline(time.Now().Add(helloWithin))
+	word := make([]byte, len(helperHello))
+	if n, err := h.report.Read(word); err != nil || string(word[:n]) != helperHello {
+		_ = h.process.Kill()
+		return errors.New("the guardian did not report: does main call proc.GuardianMain for proc.GuardianArg?")
+	}
+	return nil
+}
+
 func (h *helper) wait() {
 	_, _ = h.process.Wait()
 	h.pipe.Close()
 }
 
-// startHelper runs this program again and waits until it reports. It is born
-// with the knowledge of the run, so that it can find all that bears a mark even
-// if we die before it has been told of any child.
+// startHelper runs this program again. The new process is born with the
+// knowledge of the run and finds what else it has to know in the pipe, so there
+// is no need to wait for it: even if we die at once, it will act.
 func startHelper(run string, watched ident) (*helper, error) {
 	exe, err := self()
 	if err != nil {
@@ -66,10 +79,10 @@ func startHelper(run string, watched ident) (*helper, error) {
 		ours.Close()
 		return nil, err
 	}
-	defer hear.Close()
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
 		ours.Close()
+		hear.Close()
 		say.Close()
 		return nil, err
 	}
@@ -86,15 +99,8 @@ func startHelper(run string, watched ident) (*helper, error) {
 	say.Close()
 	if err != nil {
 		ours.Close()
+		hear.Close()
 		return nil, err
 	}
-	_ = hear.SetReadDeadline(time.Now().Add(helloWithin))
-	hello := make([]byte, len(helperHello))
-	if n, err := hear.Read(hello); err != nil || string(hello[:n]) != helperHello {
-		_ = p.Kill()
-		_, _ = p.Wait()
-		ours.Close()
-		return nil, errors.New("the helper process did not report: does main call proc.GuardianMain for proc.GuardianArg?")
-	}
-	return &helper{process: p, pipe: ours}, nil
+	return &helper{process: p, pipe: ours, report: hear}, nil
 }

@@ -140,6 +140,9 @@ func mesh(roles []string) int {
 		fmt.Println(err)
 		return 1
 	}
+	if os.Getenv("PROC_TEST_HASTE") != "" {
+		_ = syscall.Kill(g.PID(), syscall.SIGSTOP)
+	}
 	fmt.Println("guardian", g.PID())
 	var mu sync.Mutex
 	pid := 0 // the last one that a child has named
