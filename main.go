@@ -42,9 +42,8 @@ func signals() (context.Context, <-chan struct{}) {
 	came := make(chan os.Signal, 4)
 	signal.Notify(came, ending...)
 	go func() { // lasts as long as the process
-		first := (<-came).(syscall.Signal)
-		cancel(cli.Signal{Signal: first})
-		second := (<-came).(syscall.Signal)
+		cancel(cli.SignalError{Signal: number(<-came)})
+		second := number(<-came)
 		close(kill)
 		select {
 		case <-came:
@@ -53,4 +52,10 @@ func signals() (context.Context, <-chan struct{}) {
 		os.Exit(128 + int(second))
 	}()
 	return ctx, kill
+}
+
+// number gives the number of a signal, which every signal has on Unix.
+func number(s os.Signal) syscall.Signal {
+	n, _ := s.(syscall.Signal)
+	return n
 }

@@ -110,7 +110,11 @@ func change(ctx context.Context, env Env, cmds []state.Command, noWait bool) err
 		return err
 	}
 	defer c.Close()
-	if err := knownTo(c.State(), appsOf(cmds)); err != nil {
+	m, err := c.Fetch(ctx)
+	if err != nil {
+		return err
+	}
+	if err := knownTo(m, appsOf(cmds)); err != nil {
 		return err
 	}
 	do := c.Do

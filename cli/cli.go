@@ -14,6 +14,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -58,8 +59,8 @@ func OS() (Env, error) {
 
 // getenv gives the value of a variable, "" when it is not set.
 func (e Env) getenv(key string) string {
-	for i := len(e.Environ) - 1; i >= 0; i-- {
-		if name, value, _ := strings.Cut(e.Environ[i], "="); name == key {
+	for _, pair := range slices.Backward(e.Environ) { // the last one counts
+		if name, value, _ := strings.Cut(pair, "="); name == key {
 			return value
 		}
 	}
@@ -71,13 +72,13 @@ func (e Env) color() bool {
 	return e.StdoutTTY && e.getenv("NO_COLOR") == "" && e.getenv("TERM") != "dumb"
 }
 
-// Signal is the cause with which a context ends because of a signal.
-type Signal struct{ syscall.Signal }
+// SignalError is the cause with which a context ends because of a signal.
+type SignalError struct{ syscall.Signal }
 
-func (s Signal) Error() string { return s.String() }
+func (s SignalError) Error() string { return s.String() }
 
 // Main runs the command that args name and gives the exit code. ctx ends, with
-// a Signal as its cause, when the user wants the command to end.
+// a SignalError as its cause, when the user wants the command to end.
 func Main(ctx context.Context, args []string, env Env) int {
 	if len(args) > 0 && args[0] == proc.GuardianArg {
 		return proc.GuardianMain(env.Stdin)
@@ -127,7 +128,7 @@ func (e Env) report(ctx context.Context, err error) int {
 	if err == nil {
 		return 0
 	}
-	if s, ok := errors.AsType[Signal](context.Cause(ctx)); ok && (errors.Is(err, s) || errors.Is(err, context.Canceled)) {
+	if s, ok := errors.AsType[SignalError](context.Cause(ctx)); ok && (errors.Is(err, s) || errors.Is(err, context.Canceled)) {
 		return 128 + int(s.Signal)
 	}
 	code := exitFailed

@@ -13,6 +13,7 @@ import (
 	"mesh/supervisor/config"
 	"mesh/supervisor/control"
 	"mesh/supervisor/proc"
+	"mesh/supervisor/state"
 )
 
 // finding is one thing that doctor has looked at.
@@ -130,11 +131,9 @@ func examineProject(ctx context.Context, env Env) []finding {
 // examineMesh looks whether a mesh runs and answers.
 func examineMesh(ctx context.Context, dir string) finding {
 	pid, occupied := control.Occupied(dir)
-	c, err := control.Dial(ctx, dir)
+	m, err := ask(ctx, dir)
 	switch {
 	case err == nil:
-		defer c.Close()
-		m := c.State()
 		return finding{"ok", "mesh", fmt.Sprintf("%s runs (pid %d) and answers", m.Name, m.PID), ""}
 	case occupied && errors.Is(err, control.ErrNotRunning):
 		return finding{"error", "mesh", fmt.Sprintf("pid %d has taken the project but does not listen", pid), "it may just be starting or ending; if it stays so, end that process"}
@@ -143,6 +142,16 @@ func examineMesh(ctx context.Context, dir string) finding {
 	default:
 		return finding{"error", "mesh", err.Error(), ""}
 	}
+}
+
+// ask gives the state of the mesh that runs in a folder.
+func ask(ctx context.Context, dir string) (*state.Mesh, error) {
+	c, err := control.Dial(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	return c.Fetch(ctx)
 }
 
 // examinePorts looks whether the ports that the file fixes are free.

@@ -68,23 +68,47 @@ func down(ctx context.Context, env Env, noWait bool) error {
 
 // showStopping names the instances that take long to stop.
 func showStopping(ctx context.Context, env Env, c *control.Client) {
-	begun := time.Now()
-	var shown []string
-	for m, err := range c.Watch(ctx) {
-		if err != nil {
-			return
-		}
-		var live []string
-		for _, a := range m.Apps {
-			for _, in := range a.Instances {
-				if in.Phase.Live() && in.PID != 0 {
-					live = append(live, in.Name)
-				}
+	states := make(chan *state.Mesh, 1)
+	go func() { // joined by the range below
+		defer close(states)
+		for m, err := range c.Watch(ctx) {
+			if err != nil {
+				return
+			}
+			select {
+			case states <- m:
+			case <-ctx.Done():
+				return
 			}
 		}
-		if time.Since(begun) > quiet && len(live) > 0 && !slices.Equal(live, shown) {
+	}()
+	late := time.After(quiet)
+	var live, shown []string
+	for {
+		select {
+		case m, more := <-states:
+			if !more {
+				return
+			}
+			live = stillLive(m)
+		case <-late:
+			late = nil
+		}
+		if late == nil && len(live) > 0 && !slices.Equal(live, shown) {
 			shown = live
 			_, _ = fmt.Fprintf(env.Stderr, "still stopping: %s\n", strings.Join(live, ", "))
 		}
 	}
+}
+
+// stillLive gives the instances that have a process.
+func stillLive(m *state.Mesh) (names []string) {
+	for _, a := range m.Apps {
+		for _, in := range a.Instances {
+			if in.Phase.Live() && in.PID != 0 {
+				names = append(names, in.Name)
+			}
+		}
+	}
+	return names
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"mesh/supervisor/control"
 	"mesh/supervisor/state"
 )
 
@@ -90,12 +91,12 @@ func invoke(ctx context.Context, env Env, o call) error {
 		return err
 	}
 	defer c.Close()
-	m := c.State()
+	m, err := c.Fetch(ctx)
+	if err != nil {
+		return err
+	}
 	port := entrance(m, o.app)
 	if port == 0 {
-		if err := knownTo(m, []string{o.app}); err != nil {
-			return err
-		}
 		return &hinted{errors.New("no sidecar of the mesh has an HTTP port"), "see `mesh ps`"}
 	}
 	if _, has := header[http.CanonicalHeaderKey(tokenHeader)]; !has {
@@ -119,7 +120,12 @@ func invoke(ctx context.Context, env Env, o call) error {
 		req.ContentLength = text.Size()
 	}
 	req.Header = header
-	return exchange(env, o, req)
+	err = exchange(env, o, req)
+	if unknown := control.Known(m, o.app); unknown != nil && err != nil {
+		// It may be an app of another mesh, so this is said only now.
+		return &hinted{err, unknown.Why + "; " + unknown.Hint}
+	}
+	return err
 }
 
 // exchange sends a request and prints the reply.

@@ -36,7 +36,7 @@ mesh itself about an app are among them. With --json each line is an object.`,
   mesh logs --json orders | jq -r 'select(.stream == "stderr") | .text'`,
 		ValidArgsFunction: completeApps(env),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return logs(cmd.Context(), env, args, o)
+			return printLogs(cmd.Context(), env, args, o)
 		},
 	}
 	flags := cmd.Flags()
@@ -49,7 +49,7 @@ mesh itself about an app are among them. With --json each line is an object.`,
 	return cmd
 }
 
-func logs(ctx context.Context, env Env, apps []string, o logOptions) error {
+func printLogs(ctx context.Context, env Env, apps []string, o logOptions) error {
 	since, err := moment(o.since, time.Now())
 	if err != nil {
 		return usage(err)
@@ -63,10 +63,14 @@ func logs(ctx context.Context, env Env, apps []string, o logOptions) error {
 		return err
 	}
 	defer c.Close()
-	if err := knownTo(c.State(), apps); err != nil {
+	m, err := c.Fetch(ctx)
+	if err != nil {
 		return err
 	}
-	p := &linePrinter{out: env.Stdout, color: env.color(), plain: o.plain, width: nameWidth(c.State())}
+	if err := knownTo(m, apps); err != nil {
+		return err
+	}
+	p := &linePrinter{out: env.Stdout, color: env.color(), plain: o.plain, width: nameWidth(m)}
 	query := control.LogQuery{Apps: apps, Follow: o.follow}
 	if o.since == "" && o.grep == "" {
 		query.Limit = o.tail // else the latest of those that match: all are needed

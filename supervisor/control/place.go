@@ -1,7 +1,6 @@
 package control
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -99,7 +98,11 @@ func lockFile(lock *os.File) error {
 
 // makeFolder makes .mesh, which only its user may enter and git ignores.
 func makeFolder(own string) error {
-	if err := os.MkdirAll(own, 0o700); err != nil {
+	err := os.MkdirAll(own, 0o700)
+	if err == nil {
+		err = os.Chmod(own, 0o700)
+	}
+	if err != nil {
 		return fmt.Errorf("making the folder for the mesh's own files: %w", err)
 	}
 	f, err := os.OpenFile(filepath.Join(own, ".gitignore"), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
@@ -166,16 +169,10 @@ func (p *place) listen() (net.Listener, error) {
 	return ln, nil
 }
 
-// bind listens on path, a socket that only its owner may use. On Linux the
-// mode is set before the socket has a name, so that there is no moment in
-// which others could connect; where that is not possible the mode of the
-// folder keeps them out.
+// bind listens on path, a socket that only its owner may use. Before it has that
+// mode, the mode of its folder keeps others out.
 func bind(path string) (net.Listener, error) {
-	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
-		return c.Control(func(fd uintptr) { _ = syscall.Fchmod(int(fd), 0o600) })
-	}}
-	// Listening on a Unix socket does not block.
-	ln, err := lc.Listen(context.Background(), "unix", path)
+	ln, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 	if err != nil {
 		return nil, err
 	}

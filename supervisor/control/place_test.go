@@ -20,7 +20,11 @@ func options(dir string) control.Options {
 }
 
 func TestSocketIsForItsOwnerOnly(t *testing.T) {
-	r := serve(t)
+	dir := t.TempDir()
+	if err := os.Mkdir(project(dir), 0o755); err != nil { // made by somebody else
+		t.Fatal(err)
+	}
+	r := serveIn(t, dir)
 	for _, path := range []string{r.Server.Path(), project(r.Dir), project(r.Dir, "mesh.pid")} {
 		info, err := os.Stat(path)
 		if err != nil {

@@ -254,15 +254,21 @@ func TestLogs(t *testing.T) {
 func TestSlowReaderOfLogsIsToldWhatItMissed(t *testing.T) {
 	r := serve(t)
 	_, answer := raw(t, r, "GET", "/v1/logs?follow", "")
+	type line struct{ Seq, Lost uint64 }
+	d := json.NewDecoder(bufio.NewReader(answer))
+	var l line
+	r.print("orders", "the stream stands")
+	if err := d.Decode(&l); err != nil || l.Seq != 1 {
+		t.Fatalf("the first line is %+v, %v", l, err)
+	}
 	const printed = 4000
 	text := strings.Repeat("x", 4096)
 	for range printed { // far more than the socket's buffers hold; nobody waits for the reader
 		r.print("orders", text)
 	}
 	var got, lost uint64
-	d := json.NewDecoder(bufio.NewReader(answer))
 	for got+lost < printed {
-		var l struct{ Seq, Lost uint64 }
+		l = line{}
 		if err := d.Decode(&l); err != nil {
 			t.Fatal(err)
 		}
