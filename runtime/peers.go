@@ -1,81 +1,90 @@
 package runtime
 
 import (
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
-
-	"mesh/runtime/flow"
-	"mesh/runtime/stream"
 )
 
-// Peers are the sidecars of this process, by app id. Readers take a snapshot
-// and never wait.
+// Peers are the sidecars of this process and the connections that they share
+// to others. Make it with NewPeers; sidecars join while they run.
 type Peers struct {
-	mu   sync.Mutex // held to replace the map
-	apps atomic.Pointer[map[string][]*Sidecar]
-
-	wires sync.Map // wireKey -> *outbound; connections close by themselves when they idle
+	mu    sync.Mutex // held while the snapshot is replaced
+	byApp atomic.Pointer[map[string]*peerGroup]
+	wires wires
 }
 
-type wireKey struct {
-	addr  string
-	unary bool
-}
-
-// outbound gives the connection to a peer, which all sidecars share.
-func (p *Peers) outbound(addr string, unary bool, instance string) (*outbound, error) {
-	key := wireKey{addr, unary}
-	if w, ok := p.wires.Load(key); ok {
-		return w.(*outbound), nil //nolint:errcheck,forcetypeassert // nothing else is stored
-	}
-	out, err := stream.NewOutbound(stream.OutboundOptions{Addr: addr, Unary: unary})
-	if err != nil {
-		return nil, err
-	}
-	transport := stream.GRPC
-	if unary {
-		transport = stream.Unary
-	}
-	fresh := &outbound{Outbound: out, peer: &flow.Peer{Instance: instance, Transport: string(transport), Addr: addr}}
-	if w, raced := p.wires.LoadOrStore(key, fresh); raced {
-		_ = out.Close()
-		return w.(*outbound), nil //nolint:errcheck,forcetypeassert // nothing else is stored
-	}
-	return fresh, nil
+// peerGroup are the instances of one app. It is immutable but for its turn.
+type peerGroup struct {
+	all  []*Sidecar
+	turn *atomic.Uint32 // counts calls, for round robin; kept when instances come and go
 }
 
 // NewPeers gives an empty registry.
 func NewPeers() *Peers {
 	p := &Peers{}
-	p.apps.Store(&map[string][]*Sidecar{})
+	p.byApp.Store(&map[string]*peerGroup{})
 	return p
 }
 
-// of gives the sidecars of an app; the slice is not to be changed.
-func (p *Peers) of(appID string) []*Sidecar { return (*p.apps.Load())[appID] }
+// find gives the instances of an app that run in this process, or nil.
+func (p *Peers) find(appID string) *peerGroup { return (*p.byApp.Load())[appID] }
 
-func (p *Peers) add(s *Sidecar) {
-	p.change(s.o.AppID, func(list []*Sidecar) []*Sidecar { return append(slices.Clone(list), s) })
+// known gives the app ids in order.
+func (p *Peers) known() []string { return slices.Sorted(maps.Keys(*p.byApp.Load())) }
+
+func (p *Peers) join(s *Sidecar) {
+	p.change(s.o.AppID, func(all []*Sidecar) []*Sidecar { return append(slices.Clone(all), s) })
 }
 
-func (p *Peers) remove(s *Sidecar) {
-	p.change(s.o.AppID, func(list []*Sidecar) []*Sidecar {
-		return slices.DeleteFunc(slices.Clone(list), func(o *Sidecar) bool { return o == s })
+func (p *Peers) leave(s *Sidecar) {
+	p.change(s.o.AppID, func(all []*Sidecar) []*Sidecar {
+		return slices.DeleteFunc(slices.Clone(all), func(o *Sidecar) bool { return o == s })
 	})
 }
 
 func (p *Peers) change(appID string, f func([]*Sidecar) []*Sidecar) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	fresh := make(map[string][]*Sidecar, len(*p.apps.Load())+1)
-	for id, list := range *p.apps.Load() {
-		fresh[id] = list
+	next := maps.Clone(*p.byApp.Load())
+	g := &peerGroup{turn: new(atomic.Uint32)}
+	if old := next[appID]; old != nil {
+		g.all, g.turn = old.all, old.turn
 	}
-	if list := f(fresh[appID]); len(list) > 0 {
-		fresh[appID] = list
+	if g.all = f(g.all); len(g.all) > 0 {
+		next[appID] = g
 	} else {
-		delete(fresh, appID)
+		delete(next, appID)
 	}
-	p.apps.Store(&fresh)
+	p.byApp.Store(&next)
+}
+
+// forget lets go of the connection to a sidecar that has stopped, and of every
+// connection when that was the last one.
+func (p *Peers) forget(addr string) {
+	p.wires.drop(func(k wireKey) bool { return k.addr == addr || len(*p.byApp.Load()) == 0 })
+}
+
+// order gives the instances in the order in which a call should try them: those
+// that are ready, beginning with the one whose turn it is, then one that is not
+// and will make the call wait.
+func (g *peerGroup) order(yield func(*Sidecar) bool) {
+	n := uint32(len(g.all))
+	first := g.turn.Add(1)
+	var waits *Sidecar
+	for i := range n {
+		s := g.all[(first+i)%n]
+		switch {
+		case s.app.Ready():
+			if !yield(s) {
+				return
+			}
+		case waits == nil:
+			waits = s
+		}
+	}
+	if waits != nil {
+		yield(waits)
+	}
 }

@@ -4,156 +4,141 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
-	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 
-	"mesh/runtime/flow"
 	"mesh/runtime/stream"
 )
 
-// router is the Handler at the caller's side: it finds the app that a call
-// names, chooses one of its instances and hands the call over.
+// Names finds the sidecars of apps that do not run in this process. No address
+// and no error means that the app is not known.
+type Names interface {
+	Resolve(ctx context.Context, appID string) ([]netip.AddrPort, error)
+}
+
+// Disappointed is what Names may be besides: it is told of addresses at which
+// nobody could be reached, so that it need not give them again.
+type Disappointed interface {
+	Failed(appID string, addr netip.AddrPort)
+}
+
+// router finds whoever a call is for and hands the call over.
 type router struct {
-	s      *Sidecar
-	caller stream.Caller
-	next   atomic.Uint32 // for taking turns
+	appID, namespace string
+	transport        atomic.Pointer[stream.Transport] // may change while calls run
+	caller           stream.Caller
+	self             *Sidecar
+	peers            *Peers
+	names            Names
+
+	turns sync.Map // app id -> *atomic.Uint32, for round robin over addresses
 }
 
-func newRouter(s *Sidecar) *router {
-	host, err := os.Hostname()
-	if err != nil {
-		host = ""
-	}
-	addr := "127.0.0.1"
-	if h, _, err := net.SplitHostPort(s.o.HTTP); err == nil && h != "" {
-		addr = h
-	}
-	return &router{s: s, caller: stream.Caller{AppID: s.o.AppID, Namespace: s.o.Namespace, Addr: addr, Host: host}}
-}
-
-// Handle implements stream.Handler.
+// Handle passes the call to the own app, to a sidecar of this process, or to
+// one that Names knows. Whoever cannot be reached is passed over while there is
+// another one; that is certain not to repeat a call, because nothing was sent.
 func (r *router) Handle(ctx context.Context, c *stream.Call) (*stream.Reply, error) {
-	id, err := appID(c.AppID)
+	appID, namespace, err := r.split(c.AppID)
 	if err != nil {
 		return nil, err
 	}
-	if id == r.s.o.AppID { // its own app: no hop, no headers of one
-		c.Flow.Route(r.s.here)
-		return r.s.app.Handle(ctx, c)
+	if appID == r.appID && namespace == r.namespace {
+		c.Flow.Route(r.self.local)
+		return r.self.app.Handle(ctx, c)
 	}
-	call := *c
-	call.AppID = id
-	call.Header = r.caller.Stamp(c.Header, id)
-	if here := r.s.o.Peers.of(id); len(here) > 0 {
-		return r.local(ctx, &call, here)
+	to := *c
+	to.AppID = appID
+	to.Header = r.caller.Stamp(c.Header, appID)
+	if g := r.peers.find(appID); g != nil {
+		return r.here(ctx, &to, g)
 	}
-	if r.s.o.Names == nil {
-		return nil, fmt.Errorf("couldn't find service: %s", id)
-	}
-	return r.remote(ctx, &call)
+	return r.elsewhere(ctx, &to)
 }
 
-// appID takes the namespace off an id: of the resolvers in use none knows
-// namespaces.
-func appID(name string) (string, error) {
-	id, namespace, found := strings.Cut(name, ".")
-	if id == "" || found && (namespace == "" || strings.Contains(namespace, ".")) {
-		return "", fmt.Errorf("invalid app id %q", name)
+// split takes a namespace off an app id: "app" or "app.namespace".
+func (r *router) split(id string) (appID, namespace string, err error) {
+	if strings.HasPrefix(id, "http://") || strings.HasPrefix(id, "https://") {
+		return "", "", fmt.Errorf("%s is a URL: only apps can be called, by their app id", id)
 	}
-	return id, nil
+	appID, namespace, ok := strings.Cut(id, ".")
+	if !ok {
+		namespace = r.namespace
+	}
+	if appID == "" || (ok && namespace == "") || strings.Contains(namespace, ".") {
+		return "", "", fmt.Errorf("invalid app id %s", id)
+	}
+	return appID, namespace, nil
 }
 
-// local calls an instance that lives in this process.
-func (r *router) local(ctx context.Context, c *stream.Call, here []*Sidecar) (*stream.Reply, error) {
-	transport := *r.s.transport.Load()
-	var failed error
-	turn := int(r.next.Add(1) & 0xffff)
-	for _, s := range order(here, turn) {
-		var reply *stream.Reply
-		var err error
-		if transport == stream.GRPC || transport == stream.Unary {
-			reply, err = r.wire(ctx, c, s.internal.Addr().String(), transport == stream.Unary, s.o.Instance)
-		} else {
-			c.Flow.Route(s.here)
+// here calls an app of this process.
+func (r *router) here(ctx context.Context, c *stream.Call, g *peerGroup) (reply *stream.Reply, err error) {
+	for s := range g.order {
+		if *r.transport.Load() == stream.Auto {
+			c.Flow.Route(s.local)
 			reply, err = s.app.Handle(ctx, c)
+		} else {
+			reply, err = r.call(ctx, c, s.wire, s.o.Instance)
 		}
-		if err == nil || !nextMayDo(err) {
+		if !again(ctx, err) {
+			break
+		}
+	}
+	return reply, err
+}
+
+// elsewhere calls an app that others run.
+func (r *router) elsewhere(ctx context.Context, c *stream.Call) (reply *stream.Reply, err error) {
+	if r.names == nil {
+		return nil, r.unknown(c.AppID)
+	}
+	addrs, err := r.names.Resolve(ctx, c.AppID)
+	if err != nil {
+		return nil, fmt.Errorf("finding %s: %w", c.AppID, err)
+	}
+	if len(addrs) == 0 {
+		return nil, r.unknown(c.AppID)
+	}
+	v, ok := r.turns.Load(c.AppID)
+	if !ok {
+		v, _ = r.turns.LoadOrStore(c.AppID, new(atomic.Uint32))
+	}
+	n := uint32(len(addrs))
+	first := v.(*atomic.Uint32).Add(1) //nolint:errcheck // nothing else is stored
+	for i := range n {
+		addr := addrs[(first+i)%n]
+		if reply, err = r.call(ctx, c, addr.String(), ""); !again(ctx, err) {
+			break
+		}
+		if d, ok := r.names.(Disappointed); ok {
+			d.Failed(c.AppID, addr)
+		}
+	}
+	return reply, err
+}
+
+// call calls the sidecar at an address.
+func (r *router) call(ctx context.Context, c *stream.Call, addr, instance string) (*stream.Reply, error) {
+	for {
+		w, err := r.peers.wires.to(addr, *r.transport.Load() == stream.Unary, instance)
+		if err != nil {
+			return nil, err
+		}
+		c.Flow.Route(w.peer)
+		reply, err := w.Handle(ctx, c)
+		if !errors.Is(err, stream.ErrRetired) {
 			return reply, err
 		}
-		failed = errors.Join(failed, err)
 	}
-	return nil, failed
 }
 
-// order puts the instances that are ready first, beginning with another one
-// each turn.
-func order(all []*Sidecar, turn int) []*Sidecar {
-	sorted := make([]*Sidecar, 0, len(all))
-	for _, ready := range []bool{true, false} {
-		n := len(sorted)
-		for _, s := range all {
-			if s.app.Ready() == ready {
-				sorted = append(sorted, s)
-			}
-		}
-		if group := sorted[n:]; len(group) > 1 {
-			rotate(group, turn%len(group))
-		}
-	}
-	return sorted
+// again says whether a call that failed may be made to someone else.
+func again(ctx context.Context, err error) bool {
+	_, missed := errors.AsType[*stream.UnreachableError](err)
+	return missed && ctx.Err() == nil
 }
 
-func rotate[T any](list []T, by int) {
-	head := append([]T(nil), list[:by]...)
-	copy(list, list[by:])
-	copy(list[len(list)-by:], head)
-}
-
-// remote calls an instance that other processes announce.
-func (r *router) remote(ctx context.Context, c *stream.Call) (*stream.Reply, error) {
-	addrs, err := r.s.o.Names.Resolve(ctx, c.AppID)
-	if err != nil {
-		return nil, err
-	}
-	addrs = append([]netip.AddrPort(nil), addrs...)
-	if len(addrs) > 1 {
-		rotate(addrs, int(r.next.Add(1)&0xffff)%len(addrs))
-	}
-	var failed error
-	for _, a := range addrs {
-		reply, err := r.wire(ctx, c, a.String(), *r.s.transport.Load() == stream.Unary, "")
-		if err == nil || !nextMayDo(err) {
-			return reply, err
-		}
-		r.s.o.Names.Failed(c.AppID, a)
-		failed = errors.Join(failed, err)
-	}
-	if failed == nil {
-		failed = fmt.Errorf("couldn't find service: %s", c.AppID)
-	}
-	return nil, failed
-}
-
-// nextMayDo says whether another instance may be tried: nothing was sent.
-func nextMayDo(err error) bool {
-	_, unreachable := errors.AsType[*stream.UnreachableError](err)
-	return unreachable
-}
-
-func (r *router) wire(ctx context.Context, c *stream.Call, addr string, unary bool, instance string) (*stream.Reply, error) {
-	out, err := r.s.o.Peers.outbound(addr, unary, instance)
-	if err != nil {
-		return nil, err
-	}
-	c.Flow.Route(out.peer)
-	return out.Handle(ctx, c)
-}
-
-// outbound is a connection to a peer with the flows' name for it.
-type outbound struct {
-	*stream.Outbound
-	peer *flow.Peer
+func (r *router) unknown(appID string) error {
+	return fmt.Errorf("couldn't find service: %s (apps of this mesh: %s)", appID, strings.Join(r.peers.known(), ", "))
 }

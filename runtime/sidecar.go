@@ -1,25 +1,20 @@
-// Package runtime is one sidecar: the goroutines that serve one instance of an
-// app.
+// Package runtime is one sidecar: it binds its listeners, serves Dapr's API to
+// its app and to other sidecars, finds whoever a call is for and passes the
+// call on. Any number of sidecars share a process; those that do know each
+// other through Peers and call each other without a wire.
 //
-// A sidecar listens on three ports: Dapr's HTTP API and gRPC API for its own
-// app, and the internal gRPC port on which other sidecars call that app. It is
-// put together from a few Handlers: the router finds the app that a call names
-// and hands the call to that app's channel, in this process when the app lives
-// here, or over the wire. Many sidecars share one process, so a sidecar touches
-// nothing that belongs to the process. It does not know that it is supervised.
+// A Sidecar outlives the process of its app: the supervisor opens and shuts the
+// gate of App while the app restarts, and nothing else changes.
 package runtime
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
-	"net/netip"
-	"sync/atomic"
+	"os"
+	"strconv"
 	"time"
-
-	"google.golang.org/grpc"
 
 	"mesh/runtime/api"
 	"mesh/runtime/api/grpcapi"
@@ -30,172 +25,217 @@ import (
 	"mesh/runtime/stream"
 )
 
-// stopGrace is how long calls in flight may go on when a sidecar stops.
-const stopGrace = 2 * time.Second
-
-// Names finds the sidecars of apps that do not live in this process.
-type Names interface {
-	// Resolve gives the internal gRPC addresses of an app's sidecars.
-	Resolve(ctx context.Context, appID string) ([]netip.AddrPort, error)
-	// Failed says that a sidecar could not be reached at an address that Resolve gave.
-	Failed(appID string, addr netip.AddrPort)
-}
-
-// Options are what a sidecar is made of. AppID, Peers and Log are needed.
+// Options say what a sidecar is. AppID, HTTP, GRPC, Internal and Peers are needed.
 type Options struct {
 	AppID     string
-	Instance  string // name of the app's instance; "": the app id
-	Namespace string // "": default
+	Instance  string // name of the app's instance, such as "orders-1"; "": AppID
+	Namespace string // "": "default"
 
-	HTTP, GRPC, Internal string // where to listen, host:port; port 0 picks a free one
+	// Where to listen, as host:port; port 0 takes a free one.
+	HTTP, GRPC, Internal string
 
-	App       appchan.Options
-	Transport stream.Transport
-	Peers     *Peers
-	Names     Names          // nil: only apps of this process are found
-	Flows     *flow.Recorder // nil: nothing is recorded
-	APIToken  string         // what the app must send to the APIs; "": nothing
-	Version   string         // reported as the runtime's version
-	Log       *slog.Logger
+	App       appchan.Options  // how to reach the app
+	Transport stream.Transport // how to call apps of this process; "": stream.Auto
+	Peers     *Peers           // the sidecars of this process
+	Names     Names            // finds every other app; nil: there is none
+
+	Flows    *flow.Recorder    // records invocations; nil: they are not
+	APIToken string            // which callers of the API must show; "": none
+	Version  string            // of the runtime, as /v1.0/metadata says it; "": "edge"
+	Metadata map[string]string // more of what it says; see also SetMetadata
+	Grace    time.Duration     // how long calls may go on when the sidecar stops; 0: 5 s
+	Log      *slog.Logger      // nil: nowhere
+	Shutdown func()            // what the app's wish to shut its sidecar down does; nil: refused
 }
 
-// Ports are where a sidecar listens.
-type Ports struct{ HTTP, GRPC, Internal int }
+// Ports are the TCP ports that a sidecar listens on.
+type Ports struct {
+	HTTP, GRPC, Internal int
+}
 
-// Sidecar serves one instance of an app. Make one with New, then call Run once;
-// a Run with an ended context only closes the ports.
+// PortError says that a port cannot be listened on.
+type PortError struct {
+	What string // "HTTP", "gRPC" or "internal gRPC"
+	Addr string // host:port
+	Err  error
+}
+
+func (e *PortError) Error() string {
+	return fmt.Sprintf("listening on %s for the %s API of the sidecar: %v", e.Addr, e.What, e.Err)
+}
+
+// Unwrap gives why.
+func (e *PortError) Unwrap() error { return e.Err }
+
+// Sidecar serves one app instance. Make it with New, serve it with Run.
 type Sidecar struct {
 	o         Options
 	app       *appchan.App
 	api       *api.API
+	in        *stream.Inbound
 	router    *router
-	transport atomic.Pointer[stream.Transport]
-	outbound  atomic.Bool
-	here      *flow.Peer // this instance, called within the process
-
-	http, grpc, internal net.Listener
+	listeners [3]net.Listener // HTTP, gRPC, internal
+	ports     Ports
+	local     *flow.Peer // of calls that reach this sidecar in process
+	wire      string     // host:port at which this process reaches Internal
 }
 
-// New binds the ports, or says which one cannot be had. It starts nothing.
-func New(o Options) (*Sidecar, error) {
+// New binds every port, or fails with a *PortError and binds none. It starts
+// nothing: calls wait in the listeners' queues until Run. A sidecar that is not
+// run must be closed.
+func New(o Options) (s *Sidecar, err error) {
 	if o.Instance == "" {
 		o.Instance = o.AppID
 	}
 	if o.Namespace == "" {
 		o.Namespace = "default"
 	}
-	app, err := appchan.New(o.App)
-	if err != nil {
-		return nil, fmt.Errorf("reaching %s: %w", o.Instance, err)
+	if o.Transport == "" {
+		o.Transport = stream.Auto
 	}
-	s := &Sidecar{o: o, app: app, here: &flow.Peer{Instance: o.Instance, Transport: "local"}}
-	s.Use(o.Transport)
-	for _, l := range []struct {
-		what string
-		addr string
-		ln   *net.Listener
-	}{{"HTTP API", o.HTTP, &s.http}, {"gRPC API", o.GRPC, &s.grpc}, {"internal gRPC port", o.Internal, &s.internal}} {
-		if *l.ln, err = net.Listen("tcp", l.addr); err != nil { //nolint:noctx // binding does not block
-			s.close()
-			return nil, fmt.Errorf("binding the %s: %w", l.what, err)
-		}
+	if o.Version == "" {
+		o.Version = "edge"
 	}
-	s.router = newRouter(s)
-	s.api = api.New(api.Options{
-		AppID: o.AppID, Namespace: o.Namespace, Version: o.Version,
-		App: s.connection(), Invoke: s.router, Ready: s.ready,
+	if o.Grace == 0 {
+		o.Grace = 5 * time.Second
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	s = &Sidecar{o: o, local: &flow.Peer{Instance: o.Instance, Transport: "local"}}
+	if s.app, err = appchan.New(o.App); err != nil {
+		return nil, fmt.Errorf("preparing the channel to %s: %w", o.Instance, err)
+	}
+	if err := s.listen(); err != nil {
+		return nil, err
+	}
+	s.in = stream.NewInbound(s.app, stream.InboundOptions{
+		AppID: o.AppID, Flows: o.Flows,
+		Panicked: func(v any, stack []byte) {
+			o.Log.Error("a call from a peer panicked", slog.Any("panic", v), slog.String("stack", string(stack)))
+		},
 	})
+	s.api = s.newAPI()
 	return s, nil
 }
 
-func (s *Sidecar) connection() api.AppConnection {
-	c := api.AppConnection{Protocol: s.o.App.Protocol, MaxConcurrency: s.o.App.MaxConcurrency}
-	if a, err := netip.ParseAddrPort(s.o.App.Addr); err == nil {
-		c.Port, c.ChannelAddress = int(a.Port()), a.Addr().String()
-	}
-	return c
-}
-
-func (s *Sidecar) ready() error {
-	if !s.app.Ready() {
-		return errors.New("the app is not ready")
+// listen binds all ports or none.
+func (s *Sidecar) listen() error {
+	var lc net.ListenConfig
+	for i, l := range []struct {
+		what, addr string
+		port       *int
+	}{
+		{"HTTP", s.o.HTTP, &s.ports.HTTP},
+		{"gRPC", s.o.GRPC, &s.ports.GRPC},
+		{"internal gRPC", s.o.Internal, &s.ports.Internal},
+	} {
+		ln, err := lc.Listen(context.Background(), "tcp", l.addr)
+		if err != nil {
+			s.Close()
+			return &PortError{What: l.what, Addr: l.addr, Err: err}
+		}
+		s.listeners[i] = ln
+		addr, ok := ln.Addr().(*net.TCPAddr)
+		if !ok {
+			s.Close()
+			return &PortError{What: l.what, Addr: l.addr, Err: fmt.Errorf("%v is not a TCP address", ln.Addr())}
+		}
+		*l.port = addr.Port
+		if i == 2 {
+			host := addr.IP.String()
+			if addr.IP.IsUnspecified() {
+				host = "127.0.0.1"
+			}
+			s.wire = net.JoinHostPort(host, strconv.Itoa(addr.Port))
+		}
 	}
 	return nil
 }
 
-// Ports says where the sidecar listens. They hold before Run.
-func (s *Sidecar) Ports() Ports {
-	return Ports{HTTP: port(s.http), GRPC: port(s.grpc), Internal: port(s.internal)}
-}
-
-func port(ln net.Listener) int {
-	if a, ok := ln.Addr().(*net.TCPAddr); ok {
-		return a.Port
+// newAPI gives the building blocks, with the router behind invocation.
+func (s *Sidecar) newAPI() *api.API {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "" // the forwarding headers do without
 	}
-	return 0
+	ip, _, _ := net.SplitHostPort(s.wire)
+	r := &router{
+		appID: s.o.AppID, namespace: s.o.Namespace,
+		caller: stream.Caller{AppID: s.o.AppID, Namespace: s.o.Namespace, Addr: ip, Host: host},
+		self:   s, peers: s.o.Peers, names: s.o.Names,
+	}
+	s.router = r
+	s.Use(s.o.Transport)
+	conn := api.AppConnection{Protocol: s.o.App.Protocol, MaxConcurrency: s.o.App.MaxConcurrency}
+	if addr, port, err := net.SplitHostPort(s.o.App.Addr); err == nil {
+		conn.ChannelAddress = addr
+		conn.Port, _ = strconv.Atoi(port)
+	}
+	a := api.New(api.Options{
+		AppID: s.o.AppID, Namespace: s.o.Namespace, Version: s.o.Version,
+		App: conn, Invoke: r, Ready: s.ready, Shutdown: s.o.Shutdown,
+	})
+	for key, value := range s.o.Metadata {
+		// Fails only without a key or with more of them than anyone has.
+		if err := a.SetMetadata(key, value); err != nil {
+			s.o.Log.Warn("metadata of the sidecar is not shown", slog.String("key", key), slog.Any("err", err))
+		}
+	}
+	return a
 }
 
-// App gives the channel to the app, which whoever runs the app's process opens
-// when it is ready.
+// ready says why the app cannot be called at the moment.
+func (s *Sidecar) ready() error {
+	if s.o.App.Addr != "" && !s.app.Ready() {
+		return fmt.Errorf("app %s is not ready", s.o.Instance)
+	}
+	return nil
+}
+
+// Ports gives the ports that are listened on, also before Run.
+func (s *Sidecar) Ports() Ports { return s.ports }
+
+// App gives the channel to the app. It is shut when New returns: open it when
+// the app is ready. Run closes it at its end.
 func (s *Sidecar) App() *appchan.App { return s.app }
 
-// API gives what the sidecar offers its app.
-func (s *Sidecar) API() *api.API { return s.api }
-
 // Use changes how calls to apps of this process are carried, from the next one on.
-func (s *Sidecar) Use(t stream.Transport) { s.transport.Store(&t) }
+func (s *Sidecar) Use(t stream.Transport) { s.router.transport.Store(&t) }
 
-// Run serves until ctx ends, then lets calls in flight end, and closes the ports.
-func (s *Sidecar) Run(ctx context.Context) error {
-	defer s.close()
-	if ctx.Err() != nil {
-		return nil
-	}
-	web := httpapi.New(httpapi.Options{API: s.api, Recorder: s.o.Flows, Token: s.o.APIToken, Grace: stopGrace, Log: s.o.Log})
-	rpc := grpcapi.New(grpcapi.Options{API: s.api, Recorder: s.o.Flows, Token: s.o.APIToken, Grace: stopGrace})
-	var g run.Group
-	g.Add("internal gRPC", s.serveInternal)
-	g.Add("gRPC API", func(ctx context.Context) error { return rpc.Serve(ctx, s.grpc) })
-	g.Add("HTTP API", func(ctx context.Context) error { return web.Serve(ctx, s.http) })
-	g.Add("peers", func(ctx context.Context) error {
-		s.o.Peers.add(s)
-		<-ctx.Done()
-		s.o.Peers.remove(s)
-		return nil
-	})
-	return g.Run(ctx)
-}
+// SetMetadata adds to what /v1.0/metadata says, or changes it.
+func (s *Sidecar) SetMetadata(key, value string) error { return s.api.SetMetadata(key, value) }
 
-// serveInternal serves the calls of other sidecars.
-func (s *Sidecar) serveInternal(ctx context.Context) error {
-	in := stream.NewInbound(s.app, stream.InboundOptions{
-		AppID: s.o.AppID, Flows: s.o.Flows,
-		Panicked: func(v any, stack []byte) {
-			s.o.Log.Error("a call has panicked", slog.Any("panic", v), slog.String("stack", string(stack)))
-		},
-	})
-	srv := grpc.NewServer(stream.ServerOptions()...)
-	in.Register(srv)
-	served := make(chan error, 1)
-	go func() { served <- srv.Serve(s.internal) }() // joined below
-	select {
-	case err := <-served:
-		return fmt.Errorf("serving other sidecars on %v: %w", s.internal.Addr(), err)
-	case <-ctx.Done():
-	}
-	late := time.AfterFunc(stopGrace, srv.Stop)
-	srv.GracefulStop()
-	late.Stop()
-	<-served
-	in.Wait()
-	return nil
-}
-
-func (s *Sidecar) close() {
-	for _, ln := range []net.Listener{s.http, s.grpc, s.internal} {
+// Close releases the ports of a sidecar that is not run.
+func (s *Sidecar) Close() {
+	for _, ln := range s.listeners {
 		if ln != nil {
-			_ = ln.Close() // the servers have closed them already, when they ran
+			_ = ln.Close()
 		}
 	}
 	s.app.Close()
+}
+
+// Run serves until ctx ends. Then the sidecar first takes itself out of Peers,
+// lets the calls under way end for the time of Grace, and closes its ports.
+func (s *Sidecar) Run(ctx context.Context) error {
+	defer s.app.Close()
+	var g run.Group
+	http := httpapi.New(httpapi.Options{API: s.api, Recorder: s.o.Flows, Token: s.o.APIToken, Grace: s.o.Grace, Log: s.o.Log})
+	grpc := grpcapi.New(grpcapi.Options{API: s.api, Recorder: s.o.Flows, Token: s.o.APIToken, Grace: s.o.Grace})
+	for i, serve := range []func(context.Context, net.Listener) error{http.Serve, grpc.Serve, s.serveInternal} {
+		g.Add([]string{"HTTP API", "gRPC API", "internal gRPC API"}[i], func(ctx context.Context) error { return serve(ctx, s.listeners[i]) })
+	}
+	g.Add("peers", func(ctx context.Context) error {
+		s.o.Peers.join(s)
+		<-ctx.Done()
+		s.o.Peers.leave(s)
+		return nil
+	})
+	err := g.Run(ctx)
+	s.o.Peers.forget(s.wire)
+	if err != nil {
+		return fmt.Errorf("sidecar of %s: %w", s.o.Instance, err)
+	}
+	return nil
 }

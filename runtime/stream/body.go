@@ -11,7 +11,7 @@ import (
 )
 
 // bodyReader is a body that arrives in frames. Read receives the next frame
-// when the last is used up, so that a reader that stops stops the sender.
+// when the last is used up: a reader that pauses makes the sender wait.
 type bodyReader struct {
 	recvMsg func(any) error
 	frame   inFrame // the one that is being read

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"slices"
 )
 
 // Caller is what a sidecar says about itself in the headers of a call.
@@ -25,7 +26,7 @@ func (c Caller) Stamp(h http.Header, callee string) http.Header {
 	out[HeaderCallerNamespace] = []string{c.Namespace}
 	appended := func(key, value string) {
 		old := h[key]
-		out[key] = append(old[:len(old):len(old)], value)
+		out[key] = append(slices.Clip(old), value)
 	}
 	var forwarded string
 	if c.Addr != "" {

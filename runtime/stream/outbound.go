@@ -41,6 +41,7 @@ type Outbound struct {
 	pool    bufferPool
 	senders sync.WaitGroup
 
+	calls      atomic.Int64 // under way; far below 0: retired
 	streams    atomic.Bool  // the peer has answered to a stream
 	unaryUntil atomic.Int64 // until when, in Unix nanoseconds, it is known not to
 }
@@ -72,9 +73,32 @@ func (o *Outbound) Close() error {
 	return err
 }
 
+// Retire closes the Outbound unless calls are under way, and says whether it
+// did. Later calls fail with an *UnreachableError that is ErrRetired.
+func (o *Outbound) Retire() (bool, error) {
+	if !o.calls.CompareAndSwap(0, retired) {
+		return false, nil
+	}
+	return true, o.Close()
+}
+
+// ErrRetired is why a call was not made by an Outbound that has been retired.
+var ErrRetired = errors.New("this connection was given up because nobody used it")
+
+const retired = -1 << 62
+
 // Handle calls the peer. Only an *UnreachableError promises that the body has
 // not been read.
 func (o *Outbound) Handle(ctx context.Context, c *Call) (*Reply, error) {
+	if o.calls.Add(1) < 0 {
+		o.calls.Add(-1)
+		return nil, &UnreachableError{Addr: o.addr, Err: ErrRetired}
+	}
+	defer o.calls.Add(-1)
+	return o.handle(ctx, c)
+}
+
+func (o *Outbound) handle(ctx context.Context, c *Call) (*Reply, error) {
 	if o.unary {
 		return o.callUnary(ctx, c, c.Body)
 	}
@@ -131,6 +155,8 @@ func outgoing(ctx context.Context, f *flow.Flow) context.Context {
 // exchange is one call under way, and the body of its reply.
 type exchange struct {
 	bodyReader
+	out     *Outbound
+	over    atomic.Bool // no longer counted as under way
 	stop    context.CancelCauseFunc
 	cause   func() error  // why it was stopped; nil: it was not
 	sent    chan struct{} // closed when the request body is no longer read
@@ -145,7 +171,8 @@ func (o *Outbound) open(ctx context.Context, c *Call, body io.Reader) (*exchange
 		defer stop(err)
 		return nil, o.notOpened(ctx, err)
 	}
-	x := &exchange{stop: stop, cause: func() error { return context.Cause(ctx) }, sent: make(chan struct{})}
+	o.calls.Add(1)
+	x := &exchange{out: o, stop: stop, cause: func() error { return context.Cause(ctx) }, sent: make(chan struct{})}
 	x.bodyReader = bodyReader{recvMsg: s.RecvMsg, flow: c.Flow, dir: flow.Reply, extra: lateReply, left: -1}
 	head := requestHead(c)
 	if body == nil {
@@ -226,8 +253,15 @@ func hasBody(verb string, code int) bool {
 // broken ends the exchange without a reply.
 func (x *exchange) broken(err error) error {
 	err = x.why(err)
-	x.stop(err)
+	x.end(err)
 	return err
+}
+
+func (x *exchange) end(why error) {
+	x.stop(why)
+	if !x.over.Swap(true) {
+		x.out.calls.Add(-1)
+	}
 }
 
 // why prefers the cause of the exchange's end to its effect on gRPC.
@@ -250,9 +284,12 @@ func (x *exchange) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// Len says how much of the body can be read without waiting.
+func (x *exchange) Len() int { return x.frame.n }
+
 // Close ends the call and waits until its request body is no longer read.
 func (x *exchange) Close() error {
-	x.stop(errClosed)
+	x.end(errClosed)
 	<-x.sent
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -275,7 +276,7 @@ func TestSlowReaderStopsTheWriter(t *testing.T) {
 	o := pair(t, false, HandlerFunc(func(_ context.Context, c *Call) (*Reply, error) {
 		<-release
 		n, err := io.Copy(io.Discard, c.Body)
-		return text(200, fmt.Sprint(n)), err
+		return text(200, strconv.FormatInt(n, 10)), err
 	}))
 	const size = 8 << 20
 	body := &counted{r: io.LimitReader(zeros{}, size)}
@@ -292,7 +293,7 @@ func TestSlowReaderStopsTheWriter(t *testing.T) {
 		t.Errorf("%d bytes were read from the client of an app that reads none", n)
 	}
 	close(release)
-	if s := all(t, <-done); s != fmt.Sprint(size) {
+	if s := all(t, <-done); s != strconv.Itoa(size) {
 		t.Errorf("the app read %s", s)
 	}
 }

@@ -78,7 +78,9 @@ func within(t testing.TB) context.Context {
 	return ctx
 }
 
-func get(path string) *Call { return &Call{AppID: "callee", Verb: "GET", Path: path, Header: http.Header{}} }
+func get(path string) *Call {
+	return &Call{AppID: "callee", Verb: "GET", Path: path, Header: http.Header{}}
+}
 
 func post(body io.Reader, length int64) *Call {
 	return &Call{AppID: "callee", Verb: "POST", Path: "m", Header: http.Header{"Content-Type": {"text/plain"}}, Body: body, Length: length}

@@ -22,14 +22,18 @@ func replyTrailer(h http.Header) proto.Message {
 
 // requestTrailer gives the head that carries a request's trailers after its body.
 func requestTrailer(h http.Header) proto.Message {
+	req := &internalsv1.InternalInvokeRequest{}
+	req.ProtoReflect().SetUnknown(trailerBytes(h))
+	return req
+}
+
+// trailerBytes encodes the field that holds a request's trailers.
+func trailerBytes(h http.Header) []byte {
 	b, err := proto.Marshal(replyTrailer(h))
 	if err != nil { // not UTF-8: the call goes on without its trailers
-		b = nil
+		return nil
 	}
-	field := protowire.AppendTag(nil, trailerField, protowire.BytesType)
-	req := &internalsv1.InternalInvokeRequest{}
-	req.ProtoReflect().SetUnknown(protowire.AppendBytes(field, b))
-	return req
+	return protowire.AppendBytes(protowire.AppendTag(nil, trailerField, protowire.BytesType), b)
 }
 
 // lateReply reads a head that is not the first of its reply.
@@ -54,7 +58,11 @@ func lateRequest(head []byte) (http.Header, error) {
 	if len(req.GetMetadata()) > 0 || req.GetMessage() != nil {
 		return nil, errLateRequest
 	}
-	var trailer http.Header
+	return trailerOf(&req)
+}
+
+// trailerOf gives the trailers that a request carries, or none.
+func trailerOf(req *internalsv1.InternalInvokeRequest) (trailer http.Header, err error) {
 	for b := []byte(req.ProtoReflect().GetUnknown()); len(b) > 0; {
 		num, typ, n := protowire.ConsumeTag(b)
 		if n < 0 {
@@ -66,11 +74,9 @@ func lateRequest(head []byte) (http.Header, error) {
 		}
 		if num == trailerField && typ == protowire.BytesType {
 			value, _ := protowire.ConsumeBytes(b[n:])
-			h, err := lateReply(value)
-			if err != nil {
+			if trailer, err = lateReply(value); err != nil {
 				return nil, err
 			}
-			trailer = h
 		}
 		b = b[n+size:]
 	}

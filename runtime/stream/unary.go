@@ -64,6 +64,11 @@ func (o *Outbound) callUnary(ctx context.Context, c *Call, body io.Reader) (*Rep
 			return nil, err
 		}
 		req.Message.Data = &anypb.Any{Value: data}
+		if c.Trailer != nil {
+			if h := c.Trailer(); len(h) > 0 {
+				req.ProtoReflect().SetUnknown(trailerBytes(h))
+			}
+		}
 		c.Flow.Mark(flow.Request, flow.CallerOut, len(data))
 	}
 	var res internalsv1.InternalInvokeResponse
@@ -93,7 +98,9 @@ func (o *Outbound) callUnary(ctx context.Context, c *Call, body io.Reader) (*Rep
 	if err != nil {
 		return nil, err
 	}
-	r.Trailer = func() http.Header { return trailer }
+	if len(trailer) > 0 { // which HTTP/1 has only where no length is announced
+		r.Trailer, r.Length = func() http.Header { return trailer }, -1
+	}
 	r.Body = io.NopCloser(bytes.NewReader(data))
 	return r, nil
 }
@@ -108,6 +115,11 @@ func (in *Inbound) unary(ctx context.Context, req *internalsv1.InternalInvokeReq
 	c.AppID, c.Length = in.appID, int64(len(data))
 	if len(data) > 0 {
 		c.Body = bytes.NewReader(data)
+	}
+	if trailer, err := trailerOf(req); err != nil {
+		return nil, badHead(err)
+	} else if len(trailer) > 0 {
+		c.Trailer, c.Length = func() http.Header { return trailer }, -1
 	}
 	began := in.join(ctx, c)
 	if began {
