@@ -34,6 +34,7 @@ func floor() map[string][]string {
 		"mesh/runtime/policy":                 {"mesh/runtime/stream", "mesh/runtime/flow"},
 		"mesh/runtime/resource":               {},
 		"mesh/runtime/component":              {"mesh/runtime/flow", "mesh/runtime/resource"},
+		"mesh/runtime/component/servertest":   {},
 		"mesh/runtime/api":                    {"mesh/runtime/component", "mesh/runtime/resource", "mesh/runtime/stream", "mesh/runtime/flow"},
 		"mesh/runtime/api/httpapi":            {"mesh/runtime/api", "mesh/runtime/stream", "mesh/runtime/flow"},
 		"mesh/runtime/api/grpcapi":            {"mesh/runtime/api", "mesh/runtime/stream", "mesh/runtime/flow"},
@@ -45,6 +46,8 @@ func floor() map[string][]string {
 		"mesh/convert/export":                 {"mesh/supervisor/config", "mesh/runtime/resource", "mesh/convert"},
 		"mesh/mdnsresolve":                    {},
 		"mesh/bench/streams":                  {},
+		"mesh/bench/picture":                  {},
+		"mesh/e2e":                            {},
 	}
 }
 

@@ -1,0 +1,201 @@
+// Picture turns a terminal's screen into an SVG image, so that the pictures in
+// the documents are of real runs:
+//
+//	tmux capture-pane -e -p -t SESSION | go run ./bench/picture > docs/screen.svg
+package main
+
+import (
+	"bufio"
+	"cmp"
+	"fmt"
+	"html"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/charmbracelet/x/ansi"
+)
+
+const (
+	cellWidth  = 8.4 // pixels, of a 14 pixel monospace font
+	cellHeight = 18
+	margin     = 16
+	background = "#12151c"
+	foreground = "#c9d1d9"
+)
+
+func main() {
+	if err := draw(os.Stdin, os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "picture:", err)
+		os.Exit(1)
+	}
+}
+
+// look is how a cell is drawn.
+type look struct {
+	fg, bg                string // "": the terminal's own
+	bold, faint, reversed bool
+}
+
+func draw(in io.Reader, out io.Writer) error {
+	var lines []string
+	for s := bufio.NewScanner(in); s.Scan(); {
+		lines = append(lines, s.Text())
+	}
+	columns := 0
+	for _, l := range lines {
+		columns = max(columns, ansi.StringWidth(l))
+	}
+	w := bufio.NewWriter(out)
+	width, height := float64(columns)*cellWidth+2*margin, len(lines)*cellHeight+2*margin
+	fmt.Fprintf(w, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %.0f %d" width="%.0f" font-family="ui-monospace,'DejaVu Sans Mono',Menlo,Consolas,monospace" font-size="14">`+"\n", width, height, width)
+	fmt.Fprintf(w, `<rect width="100%%" height="100%%" rx="8" fill="%s"/>`+"\n", background)
+	var now look
+	for row, l := range lines {
+		now = drawLine(w, l, row, now)
+	}
+	fmt.Fprintln(w, "</svg>")
+	return w.Flush()
+}
+
+// drawLine draws one line and gives the look that the next one begins with.
+func drawLine(w io.Writer, line string, row int, now look) look {
+	column := 0
+	var state byte
+	var run strings.Builder
+	start, style := 0, now
+	flush := func() {
+		span(w, run.String(), start, column, row, style)
+		run.Reset()
+		start, style = column, now
+	}
+	for len(line) > 0 {
+		seq, width, n, next := ansi.DecodeSequence(line, state, nil)
+		state, line = next, line[n:]
+		if width == 0 {
+			if params, ok := strings.CutPrefix(seq, "\x1b["); ok && strings.HasSuffix(params, "m") {
+				flush()
+				now = now.with(strings.TrimSuffix(params, "m"))
+				style = now
+			}
+			continue
+		}
+		run.WriteString(seq)
+		column += width
+	}
+	flush()
+	return now
+}
+
+func span(w io.Writer, text string, from, to, row int, s look) {
+	if text == "" {
+		return
+	}
+	fg, bg := cmp.Or(s.fg, foreground), s.bg
+	if s.reversed {
+		fg, bg = cmp.Or(s.bg, background), cmp.Or(s.fg, foreground)
+	}
+	x, y := margin+float64(from)*cellWidth, margin+row*cellHeight
+	if bg != "" {
+		fmt.Fprintf(w, `<rect x="%.1f" y="%d" width="%.1f" height="%d" fill="%s"/>`, x, y, float64(to-from)*cellWidth, cellHeight, bg)
+	}
+	if strings.TrimSpace(text) == "" {
+		return
+	}
+	more := ""
+	if s.bold {
+		more += ` font-weight="bold"`
+	}
+	if s.faint {
+		more += ` opacity="0.6"`
+	}
+	fmt.Fprintf(w, `<text x="%.1f" y="%d" fill="%s" textLength="%.1f" xml:space="preserve"%s>%s</text>`+"\n",
+		x, y+cellHeight-5, fg, float64(to-from)*cellWidth, more, html.EscapeString(text))
+}
+
+// with gives the look after a "select graphic rendition" sequence.
+func (s look) with(params string) look {
+	p := strings.FieldsFunc(params, func(r rune) bool { return r == ';' || r == ':' })
+	if len(p) == 0 {
+		return look{}
+	}
+	for i := 0; i < len(p); i++ {
+		n, _ := strconv.Atoi(p[i]) // what is no number resets, as in a terminal
+		switch {
+		case n == 0:
+			s = look{}
+		case n == 1:
+			s.bold = true
+		case n == 2:
+			s.faint = true
+		case n == 7:
+			s.reversed = true
+		case n == 22:
+			s.bold, s.faint = false, false
+		case n == 27:
+			s.reversed = false
+		case n >= 30 && n <= 37:
+			s.fg = palette(n - 30)
+		case n >= 90 && n <= 97:
+			s.fg = palette(n - 82)
+		case n >= 40 && n <= 47:
+			s.bg = palette(n - 40)
+		case n >= 100 && n <= 107:
+			s.bg = palette(n - 92)
+		case n == 39:
+			s.fg = ""
+		case n == 49:
+			s.bg = ""
+		case n == 38 || n == 48:
+			color, used := extended(p[i+1:])
+			i += used
+			if n == 38 {
+				s.fg = color
+			} else {
+				s.bg = color
+			}
+		}
+	}
+	return s
+}
+
+// extended reads the colour after 38 or 48 and says how many parameters it had.
+func extended(p []string) (color string, used int) {
+	number := func(i int) int {
+		n, _ := strconv.Atoi(p[i])
+		return n
+	}
+	switch {
+	case len(p) >= 2 && p[0] == "5":
+		return palette(number(1)), 2
+	case len(p) >= 4 && p[0] == "2":
+		return fmt.Sprintf("#%02x%02x%02x", number(1), number(2), number(3)), 4
+	}
+	return "", len(p)
+}
+
+// palette gives one of the 256 colours.
+func palette(n int) string {
+	basic := []string{
+		"#1b1f27", "#f47067", "#57ab5a", "#c69026", "#539bf5", "#b083f0", "#39c5cf", "#c9d1d9",
+		"#636e7b", "#ff938a", "#6bc46d", "#daaa3f", "#6cb6ff", "#dcbdfb", "#56d4dd", "#f0f6fc",
+	}
+	switch {
+	case n < 0 || n > 255:
+		return foreground
+	case n < 16:
+		return basic[n]
+	case n < 232:
+		n -= 16
+		level := func(v int) int {
+			if v == 0 {
+				return 0
+			}
+			return 55 + 40*v
+		}
+		return fmt.Sprintf("#%02x%02x%02x", level(n/36), level(n/6%6), level(n%6))
+	}
+	grey := 8 + 10*(n-232)
+	return fmt.Sprintf("#%02x%02x%02x", grey, grey, grey)
+}
