@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"time"
 
@@ -87,7 +88,7 @@ func (e Env) up(ctx context.Context, f upFlags, only []string) error {
 	if err := e.clearAway(ctx, filepath.Join(dir, ".mesh")); err != nil {
 		return err
 	}
-	guardian, err := proc.NewGuardian(proc.GuardianOptions{Dir: filepath.Join(dir, ".mesh"), Adopt: true})
+	guardian, err := proc.NewGuardian(proc.GuardianOptions{Dir: filepath.Join(dir, ".mesh"), Adopt: runtime.GOOS == "linux"})
 	if err != nil {
 		return err
 	}

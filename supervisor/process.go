@@ -287,9 +287,10 @@ func (u *unit) once(ctx context.Context) ending {
 				u.set(func(*state.Instance) { u.s.withdraw("crash", u.app) })
 				app.Open()
 			}
-		case <-child.Done():
+		case <-child.Exited():
 			cancel(errors.New("the process has ended"))
 			app.Hold(u.name + " has ended")
+			<-child.Done() // what it started is ended too
 			return ending{exit: child.Exit()}
 		case a := <-u.asks:
 			if a == askStart {
