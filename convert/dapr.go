@@ -1,7 +1,6 @@
 package convert
 
 import (
-	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -185,10 +184,7 @@ func (d *daprFile) read() *Result {
 	d.resources(r.Draft, apps)
 	d.source["apps"] = top["apps"]
 	r.Found = []string{fmt.Sprintf("%s: %s", d.name, count(len(apps), "app"))}
-	slices.SortStableFunc(d.notes, func(a, b Note) int {
-		return cmp.Or(strings.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line))
-	})
-	r.Notes = d.notes
+	r.Notes = d.sorted()
 	return r
 }
 
@@ -255,21 +251,23 @@ func (d *daprFile) resources(draft *Draft, apps []*daprApp) {
 		}
 	}
 	for _, a := range apps {
-		d.configuration(a)
-	}
-	for _, a := range apps {
-		if len(a.folders) == 0 {
-			continue
-		}
+		var unseen []string
 		for _, folder := range d.folders {
-			if !slices.Contains(a.folders, folder) {
-				d.note(a.node, "%s does not see what is in %s in Dapr, here it does: resources belong to the mesh; scopes in the files narrow them", a.id, below(d.dir, folder))
+			if !slices.Contains(a.folders, folder) && len(a.folders) > 0 {
+				unseen = append(unseen, below(d.dir, folder))
 			}
 		}
+		if len(unseen) > 0 {
+			d.note(a.node, "to Dapr %s does not see %s, here it does: resources belong to the mesh; scopes in their files narrow them", a.id, strings.Join(unseen, ", "))
+		}
+	}
+	for _, a := range apps {
+		d.configuration(a)
 	}
 	if _, err := resource.Load(d.folders...); err != nil {
 		for _, e := range err.(resource.Errors) { //nolint:errorlint,errcheck // Load says that it gives these
-			d.notes = append(d.notes, Note{File: below(d.dir, e.Place.File), Line: e.Place.Line, Text: strings.TrimSuffix(e.Msg+"; "+e.Hint, "; ")})
+			text := strings.ReplaceAll(strings.TrimSuffix(e.Msg+"; "+e.Hint, "; "), d.dir+string(filepath.Separator), "")
+			d.notes = append(d.notes, Note{File: below(d.dir, e.Place.File), Line: e.Place.Line, Text: text})
 		}
 	}
 	list := make([]string, 0, len(d.folders))

@@ -53,7 +53,7 @@ func (d *daprFile) convert(a *daprApp) {
 func (d *daprFile) command(a *daprApp) any {
 	n := a.own["command"]
 	if v := follow(n); v != nil && v.Kind == yaml.ScalarNode && !empty(v) {
-		d.fail(n, "command must be a list", fmt.Sprintf("say command: [%q]", strings.Fields(v.Value)))
+		d.fail(n, "command must be a list", "say command: "+show(strings.Fields(v.Value), 0))
 		return nil
 	}
 	argv := d.texts(n, "command")

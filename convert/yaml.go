@@ -1,6 +1,7 @@
 package convert
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
@@ -66,6 +67,14 @@ func (f *yamlFile) note(n *yaml.Node, format string, args ...any) {
 	if !slices.Contains(f.notes, add) {
 		f.notes = append(f.notes, add)
 	}
+}
+
+// sorted gives the notes in the order of their lines.
+func (f *yamlFile) sorted() []Note {
+	slices.SortStableFunc(f.notes, func(a, b Note) int {
+		return cmp.Or(strings.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line))
+	})
+	return f.notes
 }
 
 // pair is one key of a mapping and its value.
