@@ -37,11 +37,10 @@ func (s *screen) String() string {
 
 // shell runs commands in a folder.
 type shell struct {
-	t       *testing.T
-	ctx     context.Context //nolint:containedctx // that of the test
-	dir     string
-	stdin   string
-	environ []string
+	t     *testing.T
+	ctx   context.Context //nolint:containedctx // that of the test
+	dir   string
+	stdin string
 }
 
 func newShell(t *testing.T) *shell {
@@ -75,7 +74,7 @@ func (s *shell) start(args ...string) *command {
 // startWith starts a command that reads stdin.
 func (s *shell) startWith(stdin io.Reader, args ...string) *command {
 	c := &command{code: make(chan int, 1)}
-	env := cli.Env{Stdin: stdin, Stdout: &c.out, Stderr: &c.err, Dir: s.dir, Environ: s.environ}
+	env := cli.Env{Stdin: stdin, Stdout: &c.out, Stderr: &c.err, Dir: s.dir}
 	go func() { c.code <- cli.Main(s.ctx, args, env) }()
 	return c
 }
@@ -172,7 +171,7 @@ func repair(m *state.Mesh) {
 func TestHelp(t *testing.T) {
 	s := newShell(t)
 	text := s.says(0, nil, "Examples:", "mesh up")
-	for _, name := range words("up down ps logs tap wait invoke restart stop start scale check doctor version completion") {
+	for _, name := range words("up attach down ps logs tap wait invoke restart stop start scale check schema doctor version completion") {
 		if !strings.Contains(text, "\n  "+name+" ") {
 			t.Errorf("the help does not list %s", name)
 		}

@@ -100,7 +100,11 @@ func invoke(ctx context.Context, env Env, o call) error {
 		return &hinted{errors.New("no sidecar of the mesh has an HTTP port"), "see `mesh ps`"}
 	}
 	if _, has := header[http.CanonicalHeaderKey(tokenHeader)]; !has {
-		if token := env.token(); token != "" {
+		token, err := c.Token(ctx)
+		if err != nil {
+			return err
+		}
+		if token != "" {
 			header.Set(tokenHeader, token)
 		}
 	}
@@ -206,19 +210,6 @@ func entrance(m *state.Mesh, app string) (port int) {
 		}
 	}
 	return port
-}
-
-// token gives the token of the sidecars' APIs as far as it can be known here:
-// from the environment, or from the file.
-func (e Env) token() string {
-	if t := e.getenv("DAPR_API_TOKEN"); t != "" {
-		return t
-	}
-	m, err := e.load()
-	if err != nil || m.APIToken == "auto" {
-		return ""
-	}
-	return m.APIToken
 }
 
 // textBody is a body of known length.

@@ -37,7 +37,6 @@ func sidecar(t *testing.T, s *shell, h http.HandlerFunc) {
 
 func TestInvoke(t *testing.T) {
 	s := newShell(t)
-	s.environ = []string{"DAPR_API_TOKEN=secret"}
 	s.file("photo", "pixels")
 	sidecar(t, s, func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
@@ -61,13 +60,13 @@ func TestInvoke(t *testing.T) {
 		code  int
 		want  string
 	}{
-		{"invoke orders healthz", "", 0, "GET|/healthz|orders|secret||"},
-		{"invoke orders /items?limit=3&x=%20y", "", 0, "GET|/items?limit=3&x=%20y|orders|secret||"},
-		{"invoke orders buy -d text", "", 0, "POST|/buy|orders|secret||text"},
-		{"invoke orders buy -d -", "from stdin", 0, "POST|/buy|orders|secret||from stdin"},
-		{"invoke orders put -X PUT -d @photo -H X-Test:seven", "", 0, "PUT|/put|orders|secret|seven|pixels"},
-		{"invoke orders teapot", "", 4, "GET|/teapot|orders|secret||"},
-		{"invoke orders broken", "", 5, "GET|/broken|orders|secret||"},
+		{"invoke orders healthz", "", 0, "GET|/healthz|orders|the-token||"},
+		{"invoke orders /items?limit=3&x=%20y", "", 0, "GET|/items?limit=3&x=%20y|orders|the-token||"},
+		{"invoke orders buy -d text", "", 0, "POST|/buy|orders|the-token||text"},
+		{"invoke orders buy -d -", "from stdin", 0, "POST|/buy|orders|the-token||from stdin"},
+		{"invoke orders put -X PUT -d @photo -H X-Test:seven", "", 0, "PUT|/put|orders|the-token|seven|pixels"},
+		{"invoke orders teapot", "", 4, "GET|/teapot|orders|the-token||"},
+		{"invoke orders broken", "", 5, "GET|/broken|orders|the-token||"},
 		{"invoke orders get -H Dapr-Api-Token:other", "", 0, "GET|/get|orders|other||"},
 	} {
 		s.stdin = c.stdin

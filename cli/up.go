@@ -134,7 +134,7 @@ func (e Env) up(ctx context.Context, f upFlags, only []string) error {
 	if noNames != nil {
 		super.Warn("names", "apps of other meshes cannot be found: "+noNames.Error(), "mesh doctor")
 	}
-	ctl, err := control.New(control.Options{Dir: dir, Mesh: super, Flows: flows, Logs: book, Log: log})
+	ctl, err := control.New(control.Options{Dir: dir, Token: o.Token, Mesh: super, Flows: flows, Logs: book, Log: log})
 	if err != nil {
 		return err
 	}

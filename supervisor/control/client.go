@@ -91,6 +91,13 @@ func (c *Client) Version(ctx context.Context) (Version, error) {
 	return v, err
 }
 
+// Token gives the token of the sidecars' APIs, "" when they need none.
+func (c *Client) Token(ctx context.Context) (string, error) {
+	var t token
+	err := c.get(ctx, "/v1/token", nil, &t)
+	return t.Token, err
+}
+
 // Fetch asks the mesh for its present state.
 func (c *Client) Fetch(ctx context.Context) (*state.Mesh, error) {
 	c.mu.Lock()

@@ -28,6 +28,7 @@ const (
 func (s *Server) routes(life context.Context) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/version", s.version)
+	mux.HandleFunc("GET /v1/token", s.token)
 	mux.HandleFunc("GET /v1/state", s.state)
 	mux.HandleFunc("POST /v1/command", func(w http.ResponseWriter, r *http.Request) { s.command(life, w, r) })
 	mux.HandleFunc("GET /v1/logs", s.logs)
@@ -45,6 +46,15 @@ func (s *Server) routes(life context.Context) http.Handler {
 
 func (s *Server) version(w http.ResponseWriter, _ *http.Request) {
 	s.answer(w, Version{API: APIVersion, Build: ThisBuild(), PID: os.Getpid()})
+}
+
+// token is the answer to GET /v1/token.
+type token struct {
+	Token string `json:"token"`
+}
+
+func (s *Server) token(w http.ResponseWriter, _ *http.Request) {
+	s.answer(w, token{Token: s.o.Token})
 }
 
 // answer writes one JSON value.

@@ -154,6 +154,9 @@ func (b *Logs) Wait(ctx context.Context, after uint64) error {
 	}
 }
 
+// Token is that of the sidecars' APIs.
+const Token = "the-token"
+
 // Running is a mesh that clients can reach.
 type Running struct {
 	Dir    string
@@ -170,7 +173,7 @@ func Serve(t *testing.T, dir string, m state.Mesh) *Running {
 	t.Helper()
 	r := &Running{Dir: dir, Mesh: NewMesh(m), Logs: NewLogs(), Flows: flow.NewRecorder()}
 	var err error
-	r.Server, err = control.New(control.Options{Dir: dir, Mesh: r.Mesh, Flows: r.Flows, Logs: r.Logs, Log: slog.New(slog.DiscardHandler)})
+	r.Server, err = control.New(control.Options{Dir: dir, Token: Token, Mesh: r.Mesh, Flows: r.Flows, Logs: r.Logs, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
