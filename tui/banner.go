@@ -21,7 +21,7 @@ func (m *model) drawBanner(a grid.Area) (y int) {
 	}
 	t := m.world.Theme
 	if s := m.stopping(); s != "" && most > 0 {
-		m.drawBar(a.Rows(0, 1), "◒ "+s, "ctrl+c again kills at once", t.Caution)
+		m.drawBar(a.Rows(0, 1), "◒ "+s, "ctrl+c: kill now", t.Caution)
 		y++
 	}
 	notices := m.standing()
@@ -33,7 +33,11 @@ func (m *model) drawBanner(a grid.Area) (y int) {
 			m.drawBar(a.Rows(y, 1), "✖ "+countOfNotices(left), "! shows all", t.Alarm)
 			return y + 1
 		}
-		y += m.drawNotice(a.Rows(y, most-y), &notices[i])
+		room := most - y
+		if i < len(notices)-1 && room > 1 {
+			room-- // to say that there are more
+		}
+		y += m.drawNotice(a.Rows(y, room), &notices[i])
 	}
 	return y
 }

@@ -85,8 +85,12 @@ func (in *input) complete(m *model) {
 	in.err, in.options = nil, nil
 	switch in.kind {
 	case pane.PromptFilter:
-		in.err = m.setFilter(text)
 		c := filter.Complete(text, m.world.Flows)
+		if word := text[c.From:]; len(c.Options) > 0 && word != "" && !strings.ContainsAny(word, ":=~<>!") {
+			_ = m.setFilter(text[:c.From]) // a name that is being typed is no text to look for
+		} else {
+			in.err = m.setFilter(text)
+		}
 		for i, s := range c.Options {
 			in.options = append(in.options, option{text[:c.From] + s, c.About[i]})
 		}
@@ -152,6 +156,7 @@ func (m *model) commands(text string) []pane.Binding {
 			}
 		}
 	}
+	slices.SortStableFunc(begins, func(a, b pane.Binding) int { return len(a.Name) - len(b.Name) })
 	return slices.Concat(exact, begins, inside)
 }
 

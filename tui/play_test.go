@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,8 +18,9 @@ import (
 )
 
 // playEnv makes the test binary show the screen of a fake mesh instead of
-// running tests: "streams,chunks per second of each". It is how tests get a
-// screen on a real terminal, and how to look at one by eye:
+// running tests: "streams,chunks per second of each", or "panic" for a mesh
+// that does not answer well. It is how tests get a screen on a real terminal,
+// and how to look at one by eye:
 //
 //	MESH_TUI_PLAY=50,200 go test ./tui
 const playEnv = "MESH_TUI_PLAY"
@@ -47,11 +49,15 @@ func play(how string) (code int) {
 	if n > 0 {
 		wg.Go(func() { chatter(ctx, mesh) })
 	}
+	var shown Mesh = mesh
+	if how == "panic" {
+		shown = &faulty{fakeMesh: mesh}
+	}
 	opt := Options{NoColor: os.Getenv("NO_COLOR") != "", Edit: func(_ context.Context, file string, line, column int, _ io.Reader, out io.Writer) error {
 		_, err := fmt.Fprintf(out, "editing %s:%d:%d\r\n", file, line, column)
 		return err
 	}}
-	err := New(mesh, rec, opt).Run(ctx)
+	err := New(shown, rec, opt).Run(ctx)
 	cancel()
 	wg.Wait()
 	fmt.Println("left:", err)
@@ -59,6 +65,19 @@ func play(how string) (code int) {
 		return 3
 	}
 	return 0
+}
+
+// faulty is a mesh whose state cannot be read the fifth time.
+type faulty struct {
+	*fakeMesh
+	calls atomic.Int32
+}
+
+func (f *faulty) State() *state.Mesh {
+	if f.calls.Add(1) == 5 {
+		panic("no state today")
+	}
+	return f.fakeMesh.State()
 }
 
 // stream sends chunks through the lanes of one flow after the other. Each

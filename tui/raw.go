@@ -45,7 +45,7 @@ func (m *model) rawKey(key string) tea.Cmd {
 func (m *model) rawStatus() string {
 	text := " raw logs of " + grid.Plain(m.world.Mesh.Name) + "  s back to the screen  q quit "
 	if s := m.stopping(); s != "" {
-		text = " " + s + "  ctrl+c again kills at once "
+		text = " " + s + "  ctrl+c: kill now "
 	}
 	m.buf.Plain = m.opt.NoColor
 	m.buf.Resize(max(1, m.w-1), 1)

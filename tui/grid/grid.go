@@ -54,11 +54,15 @@ func (b *Buffer) All() Area { return Area{b: b, w: b.w, h: b.h} }
 // inside, and repairs whatever character it cuts in half.
 func (b *Buffer) set(x, y int, ch int32, width int, st Style) {
 	row := b.cells[y*b.w : (y+1)*b.w]
-	if row[x].ch == 0 && x > 0 {
-		row[x-1].ch = ' '
+	if row[x].ch == 0 {
+		left := x
+		for ; left > 0 && row[left].ch == 0; left-- {
+			row[left].ch = ' '
+		}
+		row[left].ch = ' '
 	}
-	if end := x + width; end < b.w && row[end].ch == 0 {
-		row[end].ch = ' '
+	for right := x + width; right < b.w && row[right].ch == 0; right++ {
+		row[right].ch = ' '
 	}
 	row[x] = cell{ch, st}
 	if width == 2 {

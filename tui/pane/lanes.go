@@ -12,6 +12,7 @@ import (
 type Lanes struct {
 	w     *World
 	trace *trace.Trace // nil: no flow is chosen
+	queue []recorded   // what came while the view was frozen
 	gone  bool         // the flow is no longer remembered by the recorder
 	now   time.Duration
 	view  flow.View // what is shown; stays while the view is frozen
@@ -26,6 +27,16 @@ type Lanes struct {
 	plotX   int     // where the plot was drawn, for clicks
 	laneTop []int   // the first line of each lane that was drawn
 }
+
+// recorded is a snapshot that is not shown yet.
+type recorded struct {
+	after  flow.Cursor
+	detail flow.Detail
+}
+
+// maxQueue bounds what is put aside while the view is frozen, which takes
+// some minutes; what comes later is taken in at once, and shown late.
+const maxQueue = 4096
 
 type laneID struct {
 	dir flow.Dir
@@ -44,7 +55,7 @@ func (l *Lanes) Choose(id string) {
 	if id == "" || id == l.Flow() {
 		return
 	}
-	l.trace, l.gone, l.now, l.view = trace.New(id), false, 0, flow.View{}
+	l.trace, l.queue, l.gone, l.now, l.view = trace.New(id), nil, false, 0, flow.View{}
 	l.axis = axis{}
 	l.picked = false
 	l.lane = laneID{flow.Reply, flow.CallerOut}
@@ -60,10 +71,17 @@ func (l *Lanes) Flow() string {
 
 // Want says which marks are still unknown; id is "" when none are wanted.
 func (l *Lanes) Want() (id string, after flow.Cursor) {
-	if l.trace == nil || l.gone || (l.trace.Seen && !l.trace.View.Live) {
+	if l.trace == nil || l.gone {
 		return "", flow.Cursor{}
 	}
-	return l.trace.ID, l.trace.Cursor()
+	after, ended := l.trace.Cursor(), l.trace.Seen && !l.trace.View.Live
+	if n := len(l.queue); n > 0 {
+		after, ended = l.queue[n-1].detail.Next, !l.queue[n-1].detail.Live
+	}
+	if ended {
+		return "", flow.Cursor{}
+	}
+	return l.trace.ID, after
 }
 
 // Add takes in what came for a Want; ok is false when the flow is no longer
@@ -76,13 +94,29 @@ func (l *Lanes) Add(id string, after flow.Cursor, d *flow.Detail, ok bool) (move
 		l.gone = true
 		return true
 	}
+	if l.w.Frozen && l.trace.Seen && len(l.queue) < maxQueue {
+		if _, want := l.Want(); want == after {
+			l.queue = append(l.queue, recorded{after, *d})
+		}
+		return true
+	}
+	l.drain()
 	return l.trace.Add(after, d) && (len(d.Marks) > 0 || !d.Live)
+}
+
+// drain takes in what was put aside.
+func (l *Lanes) drain() {
+	for _, r := range l.queue {
+		l.trace.Add(r.after, &r.detail)
+	}
+	l.queue = nil
 }
 
 // Refresh shows what has been taken in; the screen does not call it while the
 // view is frozen.
 func (l *Lanes) Refresh() {
 	if l.trace != nil && l.trace.Seen {
+		l.drain()
 		l.view, l.now = l.trace.View, l.trace.View.Age
 	}
 }

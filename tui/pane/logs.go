@@ -23,6 +23,7 @@ type Logs struct {
 	search  string
 	hit     uint64 // number of the line that was found last; 0: none
 	h, wide int    // lines and columns for text, as drawn last
+	below   int    // lines of output below the last one that was drawn
 	tabs    []int  // where the names of apps were drawn
 	keys    []Binding
 }
@@ -97,7 +98,9 @@ func (l *Logs) index(seq uint64) int {
 func (l *Logs) show(i int) {
 	l.follow, l.top, l.above = false, l.Lines.all[i].Seq, 0
 	l.Scroll(-l.h / 2)
-	l.follow = false
+	if top, above := l.end(); l.top > top || (l.top == top && l.above > above) {
+		l.top, l.above = top, above
+	}
 }
 
 // rows gives the lines of the screen that line i takes.

@@ -11,7 +11,8 @@ import (
 func (l *Logs) Draw(area grid.Area) {
 	w, h := area.Size()
 	t := l.w.Theme
-	l.drawApps(area.Rows(0, 1))
+	l.below = 0
+	defer l.drawApps(area.Rows(0, 1)) // when it is known how much lies below
 	body := area.Rows(1, -1)
 	app, _ := l.Lines.Want()
 	all := l.Lines.all
@@ -38,6 +39,7 @@ func (l *Logs) Draw(area grid.Area) {
 	y := -min(above, l.rows(min(l.index(top), len(all)-1))-1)
 	for i := min(l.index(top), len(all)-1); i < len(all) && y < l.h; i++ {
 		y = l.drawLine(body, y, &all[i], names, margin)
+		l.below = len(all) - 1 - i
 	}
 }
 
@@ -109,7 +111,7 @@ func (l *Logs) drawApps(a grid.Area) {
 	if l.follow {
 		right += "follow"
 	} else {
-		right += "↓ " + strconv.Itoa(len(l.Lines.all)-1-min(l.index(l.top), len(l.Lines.all)-1)) + " below"
+		right += "↓ " + strconv.Itoa(l.below) + " below"
 	}
 	l.tabs = l.tabs[:0]
 	x, room := 1, w-2-min(grid.Width(right), w/2)

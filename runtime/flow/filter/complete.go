@@ -29,10 +29,10 @@ func Complete(text string, flows []flow.View) Completion {
 	if at < 0 {
 		all := fields()
 		for _, name := range names() {
-			if !strings.HasPrefix(name, strings.ToLower(w)) || name == w {
+			if !strings.HasPrefix(name, strings.ToLower(w)) {
 				continue
 			}
-			if _, flag := flags()[name]; flag {
+			if _, flag := flags()[name]; flag && name != w {
 				c.add(name, "")
 			}
 			if f, ok := all[name]; ok {

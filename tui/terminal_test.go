@@ -1,0 +1,140 @@
+package tui
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/creack/pty"
+)
+
+// terminal is the screen in a process of its own, on a pseudo terminal.
+type terminal struct {
+	t    *testing.T
+	file *os.File
+	cmd  *exec.Cmd
+	over chan error
+
+	mu  sync.Mutex
+	out bytes.Buffer
+	new chan struct{}
+}
+
+func start(t *testing.T, how string) *terminal {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), os.Args[0])
+	cmd.Env = append(os.Environ(), playEnv+"="+how, "TERM=xterm-256color", "NO_COLOR=1")
+	file, err := pty.StartWithSize(cmd, &pty.Winsize{Cols: 100, Rows: 30})
+	if err != nil {
+		t.Fatal(err)
+	}
+	term := &terminal{t: t, file: file, cmd: cmd, over: make(chan error, 1), new: make(chan struct{}, 1)}
+	var read sync.WaitGroup
+	read.Go(func() {
+		buf := make([]byte, 32<<10)
+		for {
+			n, err := file.Read(buf)
+			if err != nil {
+				return
+			}
+			term.mu.Lock()
+			term.out.Write(buf[:n])
+			term.mu.Unlock()
+			select {
+			case term.new <- struct{}{}:
+			default:
+			}
+		}
+	})
+	read.Go(func() { term.over <- cmd.Wait() })
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = file.Close()
+		read.Wait()
+	})
+	return term
+}
+
+func (x *terminal) seen() string {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.out.String()
+}
+
+// expect waits until a text has been written since the last key, and gives
+// how long that took.
+func (x *terminal) expect(text string) time.Duration {
+	x.t.Helper()
+	begun, deadline := time.Now(), time.After(20*time.Second)
+	for !strings.Contains(x.seen(), text) {
+		select {
+		case <-x.new:
+		case <-deadline:
+			x.t.Fatalf("the terminal never got %q, but %q", text, x.seen())
+		}
+	}
+	return time.Since(begun)
+}
+
+// key types a key; what was written before is forgotten.
+func (x *terminal) key(k string) {
+	x.t.Helper()
+	x.mu.Lock()
+	x.out.Reset()
+	x.mu.Unlock()
+	if _, err := x.file.WriteString(k); err != nil {
+		x.t.Fatal(err)
+	}
+}
+
+func (x *terminal) exit() int {
+	x.t.Helper()
+	select {
+	case <-x.over:
+	case <-time.After(20 * time.Second):
+		x.t.Fatal("the screen does not end")
+	}
+	return x.cmd.ProcessState.ExitCode()
+}
+
+const leaveAltScreen = "\x1b[?1049l"
+
+func TestSessionOnATerminal(t *testing.T) {
+	x := start(t, "6,50")
+	x.expect("\x1b[?1049h")
+	x.expect("gave up after 5 starts")
+	x.key("2")
+	x.expect("flowing")
+	x.key("\r")
+	x.expect("live, ")
+	x.expect("◆")
+	x.key("s") // raw logs
+	x.expect(leaveAltScreen)
+	x.expect("web │ INFO served request")
+	x.key("s")
+	x.expect("\x1b[?1049h")
+	x.key("e")
+	x.expect("editing /home/ada/shop/mesh.toml:0:0")
+	x.expect("\x1b[?1049h")
+	x.key("\x03")
+	x.expect("left: quit")
+	if !strings.Contains(x.seen(), leaveAltScreen) || !strings.Contains(x.seen(), "\x1b[?25h") {
+		t.Errorf("the terminal is not as it was before: %q", x.seen())
+	}
+	if code := x.exit(); code != 0 {
+		t.Errorf("the exit code is %d", code)
+	}
+}
+
+func TestAPanicRestoresTheTerminal(t *testing.T) {
+	x := start(t, "panic")
+	x.expect("left: the screen failed: no state today")
+	if out := x.seen(); strings.LastIndex(out, leaveAltScreen) < strings.LastIndex(out, "\x1b[?1049h") {
+		t.Errorf("the screen is still there: %q", out)
+	}
+	x.exit()
+}
