@@ -151,7 +151,7 @@ func cpuShare(b *testing.B, streams int, keys string) float64 {
 	mesh, _ := shop()
 	mesh.lines = nil
 	flows := &load{now: time.Now, begun: time.Now().Add(-time.Minute), streams: streams, rate: 200}
-	in, type_ := io.Pipe()
+	in, keyboard := io.Pipe()
 	m := newModel(b.Context(), mesh, quiet{flows, streams > 0}, Options{Now: time.Now, Theme: "dark"})
 	p := tea.NewProgram(m, tea.WithContext(b.Context()), tea.WithInput(in), tea.WithOutput(io.Discard), tea.WithWindowSize(200, 60),
 		tea.WithEnvironment([]string{"TERM=xterm-256color", "COLORTERM=truecolor"}), tea.WithoutSignalHandler(), tea.WithFPS(fps))
@@ -161,7 +161,7 @@ func cpuShare(b *testing.B, streams int, keys string) float64 {
 		_, _ = p.Run()
 	}()
 	for _, k := range keys {
-		_, _ = type_.Write([]byte(string(k)))
+		_, _ = keyboard.Write([]byte(string(k)))
 		wait(300 * time.Millisecond)
 	}
 	wait(time.Second)

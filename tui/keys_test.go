@@ -295,8 +295,8 @@ func TestMouse(t *testing.T) {
 	click := func(text string) {
 		t.Helper()
 		for y, line := range strings.Split(s.frame(), "\n") {
-			if x := strings.Index(line, text); x >= 0 {
-				s.send(tea.MouseClickMsg{X: len([]rune(line[:x])), Y: y, Button: tea.MouseLeft})
+			if before, _, found := strings.Cut(line, text); found {
+				s.send(tea.MouseClickMsg{X: len([]rune(before)), Y: y, Button: tea.MouseLeft})
 				s.tick()
 				return
 			}

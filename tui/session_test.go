@@ -1,6 +1,7 @@
 package tui
 
 import (
+	"errors"
 	"reflect"
 	"strings"
 	"testing"
@@ -40,9 +41,7 @@ func open(t *testing.T, w, h int, opt Options) *session {
 func (s *session) send(msg tea.Msg) {
 	s.t.Helper()
 	_, cmd := s.m.Update(msg)
-	if s.m.fault != nil {
-		s.t.Fatalf("the screen failed: %v\n%s", s.m.fault, s.m.fault.(*PanicError).Stack)
-	}
+	s.alive()
 	s.run(cmd)
 }
 
@@ -66,13 +65,23 @@ func (s *session) run(cmd tea.Cmd) {
 	}
 }
 
+// alive fails when the screen has failed.
+func (s *session) alive() {
+	s.t.Helper()
+	if s.m.fault == nil {
+		return
+	}
+	if p, ok := errors.AsType[*PanicError](s.m.fault); ok {
+		s.t.Fatalf("%v\n%s", p, p.Stack)
+	}
+	s.t.Fatal(s.m.fault)
+}
+
 // tick takes a snapshot now.
 func (s *session) tick() {
 	s.t.Helper()
 	_, _ = s.m.Update(s.m.pull(0)())
-	if s.m.fault != nil {
-		s.t.Fatalf("the screen failed: %v\n%s", s.m.fault, s.m.fault.(*PanicError).Stack)
-	}
+	s.alive()
 }
 
 // press types keys, named as Bubble Tea names them.
@@ -148,7 +157,7 @@ func (s *session) hides(texts ...string) {
 func parts(msg tea.Msg) (out []tea.Msg) {
 	list := reflect.ValueOf(msg)
 	for i := range list.Len() {
-		if cmd, ok := list.Index(i).Interface().(tea.Cmd); ok {
+		if cmd, ok := reflect.TypeAssert[tea.Cmd](list.Index(i)); ok {
 			out = append(out, flatten(cmd)...)
 		}
 	}

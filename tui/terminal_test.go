@@ -17,7 +17,7 @@ type terminal struct {
 	t    *testing.T
 	file *os.File
 	cmd  *exec.Cmd
-	over chan error
+	over chan struct{}
 
 	mu  sync.Mutex
 	out bytes.Buffer
@@ -32,7 +32,7 @@ func start(t *testing.T, how string) *terminal {
 	if err != nil {
 		t.Fatal(err)
 	}
-	term := &terminal{t: t, file: file, cmd: cmd, over: make(chan error, 1), new: make(chan struct{}, 1)}
+	term := &terminal{t: t, file: file, cmd: cmd, over: make(chan struct{}), new: make(chan struct{}, 1)}
 	var read sync.WaitGroup
 	read.Go(func() {
 		buf := make([]byte, 32<<10)
@@ -50,7 +50,10 @@ func start(t *testing.T, how string) *terminal {
 			}
 		}
 	})
-	read.Go(func() { term.over <- cmd.Wait() })
+	read.Go(func() {
+		_ = cmd.Wait() // the exit code says it all
+		close(term.over)
+	})
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill()
 		_ = file.Close()
