@@ -175,13 +175,14 @@ func (u *unit) refuse(why string) { u.sidecar.App().Refuse(fmt.Errorf("%s %s", u
 // process is still wanted.
 func (u *unit) awaitDependencies(ctx context.Context) (again, ok bool) {
 	m := u.s.State()
-	for {
+	for said := ""; ; {
 		missing := unmet(m, u.config().DependsOn)
 		if missing == "" {
 			return true, true
 		}
-		u.sidecar.App().Hold(u.name + " waits for " + missing)
-		if i := m.Find(u.app); i != nil {
+		if missing != said { // saying it again would be news to all who wait, and so for ever
+			said = missing
+			u.sidecar.App().Hold(u.name + " waits for " + missing)
 			u.phase(state.Pending, "waits for "+missing)
 		}
 		wait, cancel := context.WithCancel(ctx)
