@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/dapr/kit/logger"
+	redisv8 "github.com/go-redis/redis/v8"
+	redisv9 "github.com/redis/go-redis/v9"
 )
 
 // contribLog hands what a component says to a slog.Logger. What contrib calls
@@ -77,3 +79,19 @@ func (contribLog) EnableJSONOutput(bool)              {}
 func (contribLog) SetAppID(string)                    {}
 func (contribLog) SetOutputLevel(logger.LogLevel)     {}
 func (contribLog) SetOutput(io.Writer)                {}
+
+// RouteLibraryLogs sends what the client libraries of some components print by
+// themselves to a logger. They know only one for the whole process, so this is
+// for main, once, before the terminal belongs to a screen.
+func RouteLibraryLogs(to *slog.Logger) {
+	redisv8.SetLogger(printer{to})
+	redisv9.SetLogger(printer{to})
+}
+
+// printer is a logger as the Redis clients want it. What they print comes again
+// as the error of a call.
+type printer struct{ to *slog.Logger }
+
+func (p printer) Printf(ctx context.Context, format string, args ...any) {
+	p.to.DebugContext(ctx, strings.TrimSpace(fmt.Sprintf(format, args...))) //nolint:sloglint // the library words its messages
+}

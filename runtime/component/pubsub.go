@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"time"
 
 	"github.com/dapr/components-contrib/pubsub"
 )
@@ -142,7 +143,12 @@ func (p *PubSub) attach(ctx context.Context, s *slot, topic string, metadata map
 		defer running.end()
 		hctx, cancel := outlive(mctx, ctx)
 		defer cancel()
-		return handle(hctx, &Message{Topic: m.Topic, Data: m.Data, ContentType: deref(m.ContentType), Metadata: m.Metadata})
+		msg := Message{Topic: m.Topic, Data: m.Data, ContentType: deref(m.ContentType), Metadata: m.Metadata}
+		err := handle(hctx, &msg)
+		if err != nil && s.maker.forgets {
+			err = insist(mctx, func() error { return handle(hctx, &msg) })
+		}
+		return err
 	})
 	if err != nil {
 		stop()
@@ -158,6 +164,24 @@ func (p *PubSub) attach(ctx context.Context, s *slot, topic string, metadata map
 		running.wait(drainTime)
 		s.release(u)
 	}, nil
+}
+
+// insist tries a failed delivery again, after growing pauses, until it succeeds
+// or the context of the delivery ends. Only then does a component that forgets
+// leave the message with its server, which delivers it again.
+func insist(ctx context.Context, again func() error) error {
+	for tries := 1; ; tries++ {
+		t := time.NewTimer(backoff(tries))
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			t.Stop()
+			return context.Cause(ctx)
+		}
+		if err := again(); err == nil {
+			return nil
+		}
+	}
 }
 
 // drainer is a broker that keeps messages nowhere but in this process, so that

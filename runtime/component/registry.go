@@ -45,6 +45,9 @@ type maker struct {
 	dbs   []string // metadata that name SQLite databases, in lower case
 	// shared: subscribers must use the very instance that publishers use.
 	shared bool
+	// forgets: the component takes a failed delivery for a done one, as long as
+	// the context of the delivery has not ended.
+	forgets bool
 }
 
 // backend is a component of contrib before and while it runs.
@@ -66,7 +69,7 @@ func makers() map[string]maker {
 		"state.postgresql/v2": {new: stateBackend(postgresv2.NewPostgreSQLStateStore)},
 
 		"pubsub.in-memory": {new: pubsubBackend(newMemory), shared: true},
-		"pubsub.redis":     {new: pubsubBackend(pubredis.NewRedisStreams)},
+		"pubsub.redis":     {new: pubsubBackend(pubredis.NewRedisStreams), forgets: true},
 		"pubsub.jetstream": {new: pubsubBackend(jetstream.NewJetStream)},
 		"pubsub.kafka":     {new: pubsubBackend(pubkafka.NewKafka)},
 		"pubsub.rabbitmq":  {new: pubsubBackend(rabbitmq.NewRabbitMQ)},
