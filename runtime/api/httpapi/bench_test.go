@@ -58,11 +58,17 @@ func BenchmarkHop(b *testing.B) {
 
 // hammer keeps a number of calls in flight.
 func hammer(b *testing.B, url string, flight int) {
+	b.Helper()
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: flight, DisableCompression: true}}
 	defer client.CloseIdleConnections()
 	body := bytes.Repeat([]byte("x"), 256)
 	call := func() {
-		res, err := client.Post(url, "application/octet-stream", bytes.NewReader(body))
+		req, err := http.NewRequestWithContext(b.Context(), http.MethodPost, url, bytes.NewReader(body))
+		if err != nil {
+			b.Error(err)
+			return
+		}
+		res, err := client.Do(req)
 		if err != nil {
 			b.Error(err)
 			return

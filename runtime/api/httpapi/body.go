@@ -21,6 +21,7 @@ type body struct {
 
 	mu    sync.Mutex // held while a Read is under way
 	ready int        // bytes that can be read without waiting
+	left  int64      // bytes to come; below 0: not known
 	eof   bool       // all was read
 	ended atomic.Bool
 }
@@ -36,6 +37,9 @@ func (b *body) Read(p []byte) (int, error) {
 	}
 	n, err := b.from.Read(p)
 	b.ready = max(0, b.ready-n)
+	if b.left > 0 {
+		b.left -= int64(n)
+	}
 	b.flow.Mark(flow.Request, flow.CallerIn, n)
 	if err != nil {
 		b.eof = b.eof || errors.Is(err, io.EOF)
@@ -49,20 +53,27 @@ func (b *body) Read(p []byte) (int, error) {
 // Len gives the number of bytes that Read has without waiting.
 func (b *body) Len() int { return b.ready }
 
-// end makes a Read that waits return, and all later ones fail. When something
-// of the body is left, the client's connection carries no further request.
-func (b *body) end() {
+// end makes a Read that waits return, and all later ones fail. It gives false
+// when something of the body is left: where the next request would begin is not
+// known then, and the client's connection must not be used for one.
+func (b *body) end() bool {
 	b.ended.Store(true)
-	if !b.mu.TryLock() {
+	waits := !b.mu.TryLock()
+	if waits {
 		if b.conn != nil {
-			b.conn.unblock()
+			b.conn.stopReading()
 		} else {
 			_ = b.http2.SetReadDeadline(time.Unix(1, 0)) // fails when the stream is closed, which will do
 		}
 		b.mu.Lock()
 	}
 	defer b.mu.Unlock()
-	if !b.eof && b.conn != nil {
-		b.conn.cut()
+	if !b.eof && !waits && b.left > 0 && int64(b.ready) >= b.left {
+		_, err := io.CopyN(io.Discard, b.from, b.left) // it is there already
+		b.eof = err == nil
 	}
+	if !b.eof && b.conn != nil {
+		b.conn.stopReading()
+	}
+	return b.eof
 }

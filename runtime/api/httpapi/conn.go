@@ -9,10 +9,6 @@ import (
 	"time"
 )
 
-// lingerTime is how long a client that is still sending may take to notice that
-// it was answered. Closing at once could destroy the answer on its way.
-const lingerTime = 500 * time.Millisecond
-
 // listener makes a conn of every connection.
 type listener struct{ net.Listener }
 
@@ -29,9 +25,8 @@ func (l listener) Accept() (net.Conn, error) {
 // the reading side when a reply is complete and its request is not.
 type conn struct {
 	net.Conn
-	last   []byte      // what the last Read gave; used before the next
-	over   atomic.Bool // nothing more is read from the client
-	behind atomic.Bool // and the next who tries comes when the reply is written
+	last []byte      // what the last Read gave; used before the next
+	over atomic.Bool // nothing more is read from the client
 }
 
 type connKey struct{}
@@ -43,9 +38,6 @@ func withConn(ctx context.Context, c net.Conn) context.Context {
 // Read implements net.Conn.
 func (c *conn) Read(p []byte) (int, error) {
 	if c.over.Load() {
-		if c.behind.Load() {
-			c.linger()
-		}
 		return 0, io.EOF
 	}
 	n, err := c.Conn.Read(p)
@@ -77,26 +69,17 @@ func (c *conn) buffered() int {
 	return len(b) - i - 4
 }
 
-// unblock makes a Read that waits return, and ends the reading side.
-func (c *conn) unblock() {
+// CloseWrite tells the client that no more comes.
+func (c *conn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
+}
+
+// stopReading ends the reading side: a Read that waits returns, and from then
+// on the client seems to have closed the connection.
+func (c *conn) stopReading() {
 	c.over.Store(true)
 	_ = c.SetReadDeadline(time.Unix(1, 0)) // fails when closed, which will do
-}
-
-// cut ends the reading side in the middle of a body that nobody reads any more:
-// net/http finds the end of the connection where the rest of the body, or
-// another request, would be. It looks when it has written the reply.
-func (c *conn) cut() {
-	c.behind.Store(true)
-	c.over.Store(true)
-}
-
-// linger tells the client that no more comes and reads what it still sends, for
-// a while.
-func (c *conn) linger() {
-	half, ok := c.Conn.(interface{ CloseWrite() error })
-	if !ok || half.CloseWrite() != nil || c.SetReadDeadline(time.Now().Add(lingerTime)) != nil {
-		return
-	}
-	_, _ = io.Copy(io.Discard, c.Conn) // ends with the deadline at the latest
 }

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -47,12 +48,12 @@ func (s *Server) invoke(w http.ResponseWriter, r *http.Request) {
 	in.takeBody(w, r)
 	reply, err := s.o.API.Invoke(r.Context(), &in.call)
 	if err == nil && (reply.Status < 200 || reply.Status > 999) {
-		in.endBody()
+		in.endBody(w)
 		reply.Body.Close()
 		err = api.Errorf(api.ErrDirectInvoke, "failed to invoke, id: %s, err: %d is not the status of a reply", to.appID, reply.Status)
 	}
 	if err != nil {
-		in.endBody()
+		in.endBody(w)
 		f.End(err)
 		writeError(w, invokeError(err))
 		return
@@ -60,7 +61,7 @@ func (s *Server) invoke(w http.ResponseWriter, r *http.Request) {
 	defer func() {
 		// The reader of the request's body must be free before the reply can
 		// be closed; that closing stops it for good.
-		in.endBody()
+		in.endBody(w)
 		reply.Body.Close()
 		f.End(err)
 		if err != nil {
@@ -76,7 +77,7 @@ func (in *invocation) takeBody(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	b := &in.body
-	b.from, b.flow = r.Body, in.call.Flow
+	b.from, b.flow, b.left = r.Body, in.call.Flow, r.ContentLength
 	in.call.Body = b
 	if r.ContentLength < 0 {
 		in.call.Trailer = func() http.Header { return r.Trailer }
@@ -100,10 +101,20 @@ func (in *invocation) takeBody(w http.ResponseWriter, r *http.Request) {
 	_ = control.EnableFullDuplex()
 }
 
-func (in *invocation) endBody() {
-	if in.call.Body != nil {
-		in.body.end()
+// endBody takes the body away from whoever reads it.
+func (in *invocation) endBody(w http.ResponseWriter) {
+	if in.call.Body != nil && !in.body.end() && in.body.conn != nil {
+		closeAfterReply(w)
 	}
+}
+
+// closeAfterReply makes net/http close the connection when the reply has been
+// written, also when its head is on its way. With full duplex net/http looks
+// for the next request behind a broken body, too, and only a body that is too
+// large keeps it from that.
+func closeAfterReply(w http.ResponseWriter) {
+	tooLarge := http.MaxBytesReader(w, io.NopCloser(strings.NewReader("x")), 0)
+	_, _ = tooLarge.Read(make([]byte, 1))
 }
 
 // invokeError gives the error with which the client learns why there is no reply.

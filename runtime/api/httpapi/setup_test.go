@@ -61,12 +61,12 @@ func startAt(tb testing.TB, addr string, change func(*Options, *api.Options)) si
 		change(&o, &ao)
 	}
 	o.API = api.New(ao)
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ln, err := new(net.ListenConfig).Listen(tb.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		tb.Fatal(err)
 	}
 	s.addr = ln.Addr().String()
-	ctx, stop := context.WithCancel(context.Background())
+	ctx, stop := context.WithCancel(context.WithoutCancel(tb.Context()))
 	ended := make(chan error, 1)
 	go func() { ended <- New(o).Serve(ctx, ln) }()
 	tb.Cleanup(func() {
@@ -76,7 +76,7 @@ func startAt(tb testing.TB, addr string, change func(*Options, *api.Options)) si
 			tb.Errorf("the server ended with: %v", err)
 		}
 		a.Close()
-		ctx, cancel := context.WithTimeout(context.Background(), wait)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(tb.Context()), wait)
 		defer cancel()
 		if err := a.Drain(ctx); err != nil {
 			tb.Errorf("calls are left behind: %v", err)
@@ -95,8 +95,11 @@ func echo(w http.ResponseWriter, r *http.Request) {
 	for key, values := range r.Header {
 		h["X-Saw-"+key] = values
 	}
-	if r.ContentLength >= 0 {
-		h.Set("Content-Length", r.Header.Get("Content-Length"))
+	if n := r.Header.Get("Content-Length"); n != "" {
+		h.Set("Content-Length", n)
+	}
+	if r.ContentLength < 0 {
+		_ = http.NewResponseController(w).Flush()
 	}
 	_, _ = io.Copy(flushing{w}, r.Body)
 }
@@ -111,8 +114,15 @@ func (f flushing) Write(p []byte) (int, error) {
 	return n, err
 }
 
+// answer is what came back, whole.
+type answer struct {
+	*http.Response
+
+	text string
+}
+
 // do sends a request and gives the reply with its body read.
-func do(t *testing.T, method, url, body string, header ...string) (*http.Response, string) {
+func do(t *testing.T, method, url, body string, header ...string) answer {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
 	if err != nil {
@@ -130,5 +140,5 @@ func do(t *testing.T, method, url, body string, header ...string) (*http.Respons
 	if err != nil {
 		t.Fatal(err)
 	}
-	return res, string(b)
+	return answer{Response: res, text: string(b)}
 }
