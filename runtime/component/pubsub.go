@@ -160,6 +160,12 @@ func (p *PubSub) attach(ctx context.Context, s *slot, topic string, metadata map
 		if ok && ctx.Err() == nil && !p.app.live.set.Load().has(s) {
 			d.drain(ctx, topic, md[pubsub.RuntimeConsumerIDKey])
 		}
+		if s.maker.closesFirst {
+			s.release(u)
+			u.awaitClosed(drainTime)
+			stop()
+			return
+		}
 		stop()
 		running.wait(drainTime)
 		s.release(u)

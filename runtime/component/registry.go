@@ -48,6 +48,9 @@ type maker struct {
 	// forgets: the component takes a failed delivery for a done one, as long as
 	// the context of the delivery has not ended.
 	forgets bool
+	// closesFirst: ending the last subscription and closing at the same time
+	// would make the component write to a map from two goroutines.
+	closesFirst bool
 }
 
 // backend is a component of contrib before and while it runs.
@@ -73,7 +76,7 @@ func makers() map[string]maker {
 		"pubsub.jetstream": {new: pubsubBackend(jetstream.NewJetStream)},
 		"pubsub.kafka":     {new: pubsubBackend(pubkafka.NewKafka)},
 		"pubsub.rabbitmq":  {new: pubsubBackend(rabbitmq.NewRabbitMQ)},
-		"pubsub.mqtt3":     {new: pubsubBackend(mqtt.NewMQTTPubSub)},
+		"pubsub.mqtt3":     {new: pubsubBackend(mqtt.NewMQTTPubSub), closesFirst: true},
 
 		"bindings.cron":         {new: bindingBackend(cron.NewCron)},
 		"bindings.http":         {new: bindingBackend(bindhttp.NewHTTP)},

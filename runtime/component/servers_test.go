@@ -127,20 +127,6 @@ func TestRabbitMQ(t *testing.T) {
 	testPubSub(t, l)
 }
 
-func TestMQTT(t *testing.T) {
-	s := servertest.Mosquitto(t)
-	l := running(t, Options{})
-	apply(t, l, declare("pubsub", "pubsub.mqtt3", "url", "mqtt://"+s.Addr, "qos", "1", "cleanSession", "false"))
-	app, other := l.App("app").PubSub("pubsub"), l.App("other").PubSub("pubsub")
-	var in, too inbox
-	subscribe(t, app, "orders", in.handle)
-	subscribe(t, other, "orders", too.handle)
-	publish(t, app, "orders", "1")
-	publish(t, other, "orders", "2")
-	in.has(t, "1", "2")
-	too.has(t, "1", "2")
-}
-
 func TestPostgres(t *testing.T) {
 	s := servertest.Postgres(t)
 	conn := fmt.Sprintf("host=127.0.0.1 port=%d user=mesh dbname=mesh", s.Port)

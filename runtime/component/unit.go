@@ -39,6 +39,20 @@ func (u *unit) acquire() bool {
 	}
 }
 
+// awaitClosed waits for the end of a unit that nobody holds any more, for a
+// limited time.
+func (u *unit) awaitClosed(limit time.Duration) {
+	if u.holders.Load() > 0 {
+		return
+	}
+	t := time.NewTimer(limit)
+	defer t.Stop()
+	select {
+	case <-u.closed:
+	case <-t.C:
+	}
+}
+
 // engine starts units and knows which are open.
 type engine struct {
 	opt  Options
