@@ -82,7 +82,7 @@ func (f *fakeMesh) print(instance, stream, text string) {
 	defer f.mu.Unlock()
 	n := uint64(len(f.lines) + 1)
 	app, _, _ := strings.Cut(instance, "-")
-	f.lines = append(f.lines, state.Line{Seq: n, At: noon().Add(time.Duration(n) * 37 * ms), App: app, Instance: instance, Stream: stream, Text: text})
+	f.lines = append(f.lines, state.Line{Seq: n, At: noon().Add(time.Duration(n)*170*ms - 10*time.Second), App: app, Instance: instance, Stream: stream, Text: text})
 }
 
 // fakeFlows are invocations that were written down by hand.

@@ -26,7 +26,7 @@ func scenes() map[string]func(s *session) {
 	return map[string]func(s *session){
 		"apps":    func(*session) {},
 		"streams": func(s *session) { s.press("2", "f", "down") },
-		"lanes":   func(s *session) { s.press("2", "enter") },
+		"lanes":   func(s *session) { s.press("2", "enter"); s.tick() },
 		"stalled": func(s *session) { s.press("2", "down", "enter", "up", "up", "up", "up", "[", "[", "[") },
 		"logs":    func(s *session) { s.press("4", "/"); s.text("long"); s.press("enter") },
 		"topology": func(s *session) {

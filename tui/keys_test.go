@@ -221,7 +221,7 @@ func TestLogsSearchAndScroll(t *testing.T) {
 	s.press("w")
 	s.shows("warning: a very long line", "›")
 	s.press("t")
-	s.shows("12:00:0")
+	s.shows("11:59:5")
 }
 
 func TestConfigErrorsStandUntilTheyAreResolved(t *testing.T) {

@@ -39,6 +39,7 @@ const (
 	logLines      = 5000
 	tailLines     = 60
 	rawLines      = 2000
+	nearLines     = 500
 )
 
 // pulling is the state of the clock.
@@ -85,6 +86,14 @@ type pulled struct {
 	logAfter, tailAfter uint64
 	logs, tails         []state.Line
 	raw                 []state.Line
+	near                [2]heard
+}
+
+// heard is output of one app for the lanes.
+type heard struct {
+	app   string
+	after uint64
+	lines []state.Line
 }
 
 func (m *model) wants() wants {
@@ -124,6 +133,13 @@ func (m *model) pull(wait time.Duration) tea.Cmd {
 		out.tail, out.tailAfter = m.apps.Tail.Want()
 		tailLimit = tailLines
 	}
+	if m.view == pane.ViewLanes && !m.world.Frozen {
+		for i, app := range m.lanes.NearApps() {
+			l := m.lanes.Near()[i]
+			l.Choose(app)
+			out.near[i].app, out.near[i].after = l.Want()
+		}
+	}
 	rawOn, recent, mesh, flows, clock, done := m.raw.on, p.wants.recent, m.mesh, m.flows, m.opt.Now, m.done
 	return func() (msg tea.Msg) {
 		if wait > 0 {
@@ -154,6 +170,11 @@ func (m *model) pull(wait time.Duration) tea.Cmd {
 		if tailLimit > 0 && out.tail != "" {
 			out.tails = mesh.Lines(out.tail, out.tailAfter, tailLimit)
 		}
+		for i := range out.near {
+			if n := &out.near[i]; n.app != "" {
+				n.lines = mesh.Lines(n.app, n.after, nearLines)
+			}
+		}
 		if rawOn {
 			out.raw = mesh.Lines("", rawAfter, rawLines)
 		}
@@ -178,6 +199,9 @@ func (m *model) take(p *pulled) tea.Cmd {
 	}
 	if m.apps.Tail.Add(p.tail, p.tailAfter, p.tails) {
 		moved = true
+	}
+	for i := range p.near {
+		m.lanes.Near()[i].Add(p.near[i].app, p.near[i].after, p.near[i].lines)
 	}
 	if p.mesh != nil {
 		m.world.Mesh = p.mesh

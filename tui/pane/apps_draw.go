@@ -61,7 +61,7 @@ func (a *Apps) columns() []column[appRow] {
 		}
 	}
 	return []column[appRow]{
-		{title: "  app", width: 14, grow: true, draw: func(c grid.Area, r *appRow) {
+		{title: "  app", width: 14, grow: 1, draw: func(c grid.Area, r *appRow) {
 			w, _ := c.Size()
 			shape, st := a.w.Theme.look(r.phase())
 			c.Rune(0, 0, shape, st)
@@ -221,5 +221,5 @@ func (a *Apps) drawTail(area grid.Area) {
 	t := a.w.Theme
 	area.Repeat(0, 0, w, '─', t.Faint)
 	area.Text(2, 0, " "+grid.Plain(a.selected)+" ", t.Title)
-	drawLast(area.Rows(1, -1), a.Tail.all, t)
+	drawLast(area.Rows(1, -1), a.Tail.all, 0, t)
 }

@@ -23,9 +23,11 @@ type Lanes struct {
 	chunk  uint64 // the number of the selected chunk, when picked
 	picked bool
 
-	cells   [][]bin // one row of bins for each lane, reused
-	plotX   int     // where the plot was drawn, for clicks
-	laneTop []int   // the first line of each lane that was drawn
+	cells      [][]bin  // one row of bins for each lane, reused
+	near       [2]Lines // the output of caller and callee
+	abbreviate bool     // names of hops are too long to be written out
+	plotX      int      // where the plot was drawn, for clicks
+	laneTop    []int    // the first line of each lane that was drawn
 }
 
 // recorded is a snapshot that is not shown yet.

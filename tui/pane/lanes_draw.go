@@ -107,10 +107,11 @@ func (l *Lanes) name(lane *trace.Lane) (from, to string) {
 }
 
 func (l *Lanes) drawLanes(area grid.Area, lanes []*trace.Lane, label, stats int) {
-	w, h := area.Size()
+	_, h := area.Size()
 	most := l.fill(lanes)
 	_, sel := l.selected()
-	rows := min(4, max(1, h/len(lanes)))
+	rows := min(5, max(1, h/len(lanes)))
+	l.shortest(lanes, label-2)
 	first := scroll(0, sel, len(lanes), max(1, h/rows))
 	y := 0
 	for i := range lanes {
@@ -121,7 +122,8 @@ func (l *Lanes) drawLanes(area grid.Area, lanes []*trace.Lane, label, stats int)
 		l.drawLane(area.Rows(y, rows), lanes[i], i, label, stats, most[lanes[i].Dir&1], i == sel)
 		y += rows
 	}
-	l.drawPicked(area, lanes, first, rows, w)
+	l.drawPicked(area, lanes, first, rows)
+	l.drawNear(area.Rows(y, -1))
 }
 
 func (l *Lanes) drawLane(a grid.Area, lane *trace.Lane, i, label, stats int, most int64, selected bool) {
@@ -140,7 +142,7 @@ func (l *Lanes) drawLane(a grid.Area, lane *trace.Lane, i, label, stats int, mos
 	}
 	a.Text(1, base, mark, t.Dim)
 	room := label - 2
-	name := between(from, to, room)
+	name := between(from, to, room, l.abbreviate)
 	a.Cut(label+1-min(room, grid.Width(name)), base, room, name, st)
 	a.Rune(label+1, base, '┤', t.Faint)
 	l.drawBins(a.Sub(label+2, 0, w-label-2-stats, h), l.cells[i], most)
@@ -149,16 +151,24 @@ func (l *Lanes) drawLane(a grid.Area, lane *trace.Lane, i, label, stats int, mos
 	}
 }
 
+// shortest finds out whether "sidecar" has to be abbreviated for any lane, and
+// then it is for all.
+func (l *Lanes) shortest(lanes []*trace.Lane, room int) {
+	l.abbreviate = false
+	for _, lane := range lanes {
+		from, to := l.name(lane)
+		l.abbreviate = l.abbreviate || grid.Width(from)+3+grid.Width(to) > room
+	}
+}
+
 // between names a hop in at most room columns, if that is possible at all.
-func between(from, to string, room int) string {
-	for _, arrow := range []string{" ▸ ", "▸"} {
-		long := from + arrow + to
-		if grid.Width(long) <= room {
-			return long
-		}
+func between(from, to string, room int, abbreviate bool) string {
+	if abbreviate {
 		from, to = strings.Replace(from, "sidecar", "sc", 1), strings.Replace(to, "sidecar", "sc", 1)
-		if short := from + arrow + to; grid.Width(short) <= room {
-			return short
+	}
+	for _, arrow := range []string{" ▸ ", "▸"} {
+		if long := from + arrow + to; grid.Width(long) <= room {
+			return long
 		}
 	}
 	rest := room - 1 // the longer name is cut
@@ -201,8 +211,8 @@ func (l *Lanes) drawBins(a grid.Area, row []bin, most int64) {
 			a.Rune(c, y, '▁'+rune(min(7, level-1)), st)
 			level -= 8
 		}
-		if b.first {
-			a.Rune(c, h-1, '◆', t.First)
+		if b.first { // above the chunk when there is a line for it
+			a.Rune(c, 0, '◆', t.First)
 		}
 	}
 }
@@ -257,7 +267,7 @@ func (t *Theme) counted(n int) grid.Style {
 }
 
 // drawPicked marks the selected chunk, and the same bytes at the other hops.
-func (l *Lanes) drawPicked(area grid.Area, lanes []*trace.Lane, first, rows, _ int) {
+func (l *Lanes) drawPicked(area grid.Area, lanes []*trace.Lane, first, rows int) {
 	lane, m, ok := l.pick()
 	if !ok || !l.picked {
 		return

@@ -51,8 +51,9 @@ func (l *Lines) Add(app string, after uint64, lines []state.Line) bool {
 	return true
 }
 
-// drawLast draws the end of the lines, each cut to one line of the area.
-func drawLast(area grid.Area, lines []state.Line, t *Theme) {
+// drawLast draws the end of the lines, each cut to one line of the area. Names
+// of instances stand before them when there are several.
+func drawLast(area grid.Area, lines []state.Line, names int, t *Theme) {
 	w, h := area.Size()
 	if len(lines) == 0 {
 		area.Text(2, 0, "no output yet", t.Dim)
@@ -60,7 +61,12 @@ func drawLast(area grid.Area, lines []state.Line, t *Theme) {
 	}
 	lines = lines[max(0, len(lines)-h):]
 	for y := range lines {
-		x := drawMargin(area, y, &lines[y], 0, t)
+		if n := grid.Width(lines[y].Instance); lines[y].Instance != lines[0].Instance || names > 0 {
+			names = max(names, min(n, w/4), min(grid.Width(lines[0].Instance), w/4))
+		}
+	}
+	for y := range lines {
+		x := drawMargin(area, y, &lines[y], names, t)
 		area.Sub(x, y, w-x, 1).ANSI(0, 0, lines[y].Text, ground(&lines[y], t), 0)
 	}
 }

@@ -9,7 +9,7 @@ import (
 
 // A rate is drawn from the bytes of the last rateSlots slots of time.
 const (
-	rateSlots = 16
+	rateSlots = 16 // a power of two
 	rateSlot  = 500 * time.Millisecond
 )
 
@@ -74,12 +74,12 @@ func (r *rates) update(now time.Time, flows []flow.View) {
 func (r *rate) spread(last, now time.Time, bytes float64) {
 	from, to := last.UnixNano(), now.UnixNano()
 	if bytes == 0 || from >= to {
-		r.slots[r.slot%rateSlots] += bytes
+		r.slots[r.slot&(rateSlots-1)] += bytes
 		return
 	}
 	for s := max(from/int64(rateSlot), r.slot-rateSlots+1); s <= r.slot; s++ {
 		begin, end := max(from, s*int64(rateSlot)), min(to, (s+1)*int64(rateSlot))
-		r.slots[s%rateSlots] += bytes * float64(end-begin) / float64(to-from)
+		r.slots[s&(rateSlots-1)] += bytes * float64(end-begin) / float64(to-from)
 	}
 }
 
@@ -87,7 +87,7 @@ func (r *rate) spread(last, now time.Time, bytes float64) {
 func (r *rate) advance(slot int64) {
 	for n := 0; r.slot < slot && n < rateSlots; n++ {
 		r.slot++
-		r.slots[r.slot%rateSlots] = 0
+		r.slots[r.slot&(rateSlots-1)] = 0
 	}
 	r.slot = slot
 }
@@ -99,7 +99,7 @@ func (r *rate) at(now time.Time, i, n int) float64 {
 	if s <= r.slot-rateSlots || s > r.slot {
 		return 0
 	}
-	return r.slots[s%rateSlots]
+	return r.slots[s&(rateSlots-1)]
 }
 
 func total(v *flow.View) uint64 {

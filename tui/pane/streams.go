@@ -222,7 +222,7 @@ func (s *Streams) columns() []column[streamRow] {
 	}
 	return []column[streamRow]{
 		{title: "id", width: 4, drop: 9, draw: text(func(r *streamRow) (string, grid.Style) { return r.ID[:min(4, len(r.ID))], dim() })},
-		{title: "route", width: 20, grow: true, draw: s.drawRoute, cmp: func(a, b *streamRow) int {
+		{title: "route", width: 20, grow: 2, draw: s.drawRoute, cmp: func(a, b *streamRow) int {
 			return cmp.Or(strings.Compare(a.Callee, b.Callee), strings.Compare(a.Path, b.Path))
 		}},
 		{title: "kind", width: 5, drop: 8, draw: text(func(r *streamRow) (string, grid.Style) { return kind(r.View), dim() })},
@@ -251,7 +251,7 @@ func (s *Streams) columns() []column[streamRow] {
 			}
 			return none, s.w.Theme.Faint
 		}), cmp: by(func(r *streamRow) int64 { return int64(filter.Gap(r.View)) })},
-		{title: "state", width: 22, grow: true, draw: text(func(r *streamRow) (string, grid.Style) {
+		{title: "state", width: 22, grow: 1, draw: text(func(r *streamRow) (string, grid.Style) {
 			_, st := s.w.Theme.flow(r.is.State)
 			return s.w.Words(r.View, r.is), st
 		}), cmp: func(a, b *streamRow) int {

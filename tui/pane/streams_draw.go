@@ -38,13 +38,16 @@ func (w *World) Words(v *flow.View, d filter.Diagnosis) string {
 	if app == nil {
 		return grid.Plain(d.Words(v))
 	}
-	phase := state.Phase("not there")
+	phase := "not there"
 	for i := range app.Instances {
-		if p := app.Instances[i].Phase; i == 0 || p == state.Starting || p == state.Backoff {
-			phase = p
+		switch p := app.Instances[i].Phase; {
+		case p == state.Backoff:
+			phase = "backing off after a failure"
+		case p == state.Starting || i == 0:
+			phase = string(p)
 		}
 	}
-	return "holding " + filter.Seconds(d.For) + ": " + grid.Plain(v.Callee) + " is " + string(phase)
+	return "holding " + filter.Seconds(d.For) + ": " + grid.Plain(v.Callee) + " is " + phase
 }
 
 // Draw draws the pane.

@@ -6,7 +6,7 @@ import "mesh/tui/grid"
 type column[T any] struct {
 	title string
 	width int  // in cells; of a growing column the least
-	grow  bool // takes what the others leave
+	grow  int  // its share of what the others leave; 0: none
 	right bool // the title stands at the right
 	drop  int  // which column goes first when there is no room; 0: never
 	draw  func(cell grid.Area, row *T)
@@ -42,8 +42,8 @@ func place[T any](cols []column[T], w int) []placed {
 func arrange[T any](cols []column[T], gone []bool, w, free int) (out []placed) {
 	growing := 0
 	for i := range cols {
-		if cols[i].grow && !gone[i] {
-			growing++
+		if !gone[i] {
+			growing += cols[i].grow
 		}
 	}
 	x := 0
@@ -52,9 +52,9 @@ func arrange[T any](cols []column[T], gone []bool, w, free int) (out []placed) {
 			continue
 		}
 		width := cols[i].width
-		if cols[i].grow && free > 0 {
-			share := (free + growing - 1) / growing // the first ones take what does not divide
-			width, free, growing = width+share, free-share, growing-1
+		if n := cols[i].grow; n > 0 && free > 0 {
+			share := free * n / growing
+			width, free, growing = width+share, free-share, growing-n
 		}
 		width = min(width, w-x)
 		out = append(out, placed{i, x, width})
