@@ -74,12 +74,28 @@ func New(m Mesh, f Flows, o Options) *Screen {
 // It returns nil when ctx has ended; a ReasonError when the user left: with
 // ReasonQuit the mesh has been stopped through Mesh.Do, and what that had to
 // say is wrapped beside it; and a *PanicError or another error when the screen
-// itself failed. In every case the terminal is as it was before.
+// itself failed. The terminal is then as it was before, unless it takes no
+// output (it was stopped with Ctrl-S, say): after a second it is left as it is,
+// for the mesh has to end all the same.
 func (s *Screen) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	m := newModel(ctx, s.mesh, s.flows, s.opt)
-	_, err := tea.NewProgram(m, s.programOptions(ctx)...).Run()
+	over := make(chan error, 1)
+	go func() { // waited for below, except when it is stuck in a write
+		_, err := tea.NewProgram(m, s.programOptions(ctx)...).Run()
+		over <- err
+	}()
+	var err error
+	select {
+	case err = <-over:
+	case <-ctx.Done():
+		select {
+		case err = <-over:
+		case <-time.After(patience):
+			return errBlocked
+		}
+	}
 	switch {
 	case m.fault != nil:
 		return m.fault
@@ -94,6 +110,11 @@ func (s *Screen) Run(ctx context.Context) error {
 // fps is how often the program looks for a new frame. Each look wakes the
 // processor, so it is no more than an answer to a key within 50 ms needs.
 const fps = 30
+
+// patience is how long a terminal may take to be restored.
+const patience = time.Second
+
+var errBlocked = errors.New("the terminal takes no output and is left as it is; `reset` puts it right")
 
 func (s *Screen) programOptions(ctx context.Context) []tea.ProgramOption {
 	opts := []tea.ProgramOption{

@@ -2,6 +2,8 @@ package tui
 
 import (
 	"bytes"
+	"context"
+	"io"
 	"os"
 	"os/exec"
 	"strings"
@@ -130,6 +132,26 @@ func TestSessionOnATerminal(t *testing.T) {
 	}
 	if code := x.exit(); code != 0 {
 		t.Errorf("the exit code is %d", code)
+	}
+}
+
+// TestABlockedTerminalHoldsNobodyUp gives the screen a terminal that takes
+// nothing: when the mesh ends, the screen does too.
+func TestABlockedTerminalHoldsNobodyUp(t *testing.T) {
+	mesh, flows := shop()
+	in, keyboard := io.Pipe()
+	defer func() { _ = keyboard.Close() }()
+	full, blocked := io.Pipe() // nobody reads
+	defer func() { _ = full.Close() }()
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(300*time.Millisecond, cancel)
+	begun := time.Now()
+	err := New(mesh, flows, Options{Input: in, Output: blocked, Environ: []string{"TERM=xterm"}}).Run(ctx)
+	if err == nil || !strings.Contains(err.Error(), "takes no output") {
+		t.Errorf("got %v, want a word about the terminal", err)
+	}
+	if took := time.Since(begun); took > 10*time.Second {
+		t.Errorf("it took %v", took)
 	}
 }
 
