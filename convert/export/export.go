@@ -16,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -135,6 +136,14 @@ func (x *exporter) local(of string) string {
 	return rel
 }
 
+// key gives the path of a table that is named, as the places of a mesh have it.
+func key(table, name string) string {
+	if name == "" || strings.Trim(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
+		name = strconv.Quote(name)
+	}
+	return table + "." + name
+}
+
 // said says whether the file has a key.
 func (x *exporter) said(key string) bool {
 	_, ok := x.Mesh.Places[key]
@@ -153,7 +162,7 @@ func (x *exporter) lost(why map[string]string) {
 		}
 	}
 	for name := range x.Mesh.Faults {
-		x.note("faults."+name, "the fault %s has no counterpart", name)
+		x.note(key("faults", name), "the fault %s has no counterpart", name)
 	}
 }
 
@@ -162,7 +171,7 @@ func (x *exporter) private(kinds ...string) {
 	for i := range x.Mesh.Components {
 		c := &x.Mesh.Components[i]
 		if _, kind, _ := strings.Cut(c.Type, "."); slices.Contains(kinds, kind) {
-			x.note("components."+c.Name, "%s is %s, which each daprd has for itself: choose another type", c.Name, c.Type)
+			x.note(key("components", c.Name), "%s is %s, which each daprd has for itself: choose another type", c.Name, c.Type)
 		}
 	}
 }
@@ -232,7 +241,7 @@ func quantity(bytes int64) string {
 			return fmt.Sprintf("%d%s", bytes/unit.size, unit.name)
 		}
 	}
-	return fmt.Sprint(bytes)
+	return strconv.FormatInt(bytes, 10)
 }
 
 // image names the image of an app.

@@ -63,13 +63,13 @@ type valueRef struct {
 }
 
 type probe struct {
-	HTTP     *httpGet  `yaml:"httpGet,omitempty"`
-	TCP      *portOnly `yaml:"tcpSocket,omitempty"`
-	GRPC     *grpcPort `yaml:"grpc,omitempty"`
-	Exec     *exec     `yaml:"exec,omitempty"`
-	Period   int       `yaml:"periodSeconds"`
-	Timeout  int       `yaml:"timeoutSeconds"`
-	Failures int       `yaml:"failureThreshold,omitempty"`
+	HTTP     *httpGet   `yaml:"httpGet,omitempty"`
+	TCP      *portOnly  `yaml:"tcpSocket,omitempty"`
+	GRPC     *grpcPort  `yaml:"grpc,omitempty"`
+	Exec     *execProbe `yaml:"exec,omitempty"`
+	Period   int        `yaml:"periodSeconds"`
+	Timeout  int        `yaml:"timeoutSeconds"`
+	Failures int        `yaml:"failureThreshold,omitempty"`
 }
 
 type httpGet struct {
@@ -87,7 +87,7 @@ type grpcPort struct {
 	Service string `yaml:"service,omitempty"`
 }
 
-type exec struct {
+type execProbe struct {
 	Command []string `yaml:"command"`
 }
 
@@ -166,8 +166,8 @@ func Kubernetes(o Options) (*Result, error) {
 // would not be found by those that call it.
 func (x *exporter) names() error {
 	var bad config.Errors
-	check := func(kind, key, name string) {
-		if likely := label(name); likely != name {
+	check := func(kind, key, name, likely string) {
+		if likely != name {
 			bad = append(bad, &config.Error{
 				Place: x.Mesh.Places[key], Key: key,
 				Msg:  fmt.Sprintf("Kubernetes cannot have %s named %s: it takes small letters, digits and -", kind, name),
@@ -176,10 +176,12 @@ func (x *exporter) names() error {
 		}
 	}
 	for i := range x.Mesh.Apps {
-		check("an app", "apps."+x.Mesh.Apps[i].ID, x.Mesh.Apps[i].ID)
+		id := x.Mesh.Apps[i].ID
+		check("an app", key("apps", id), id, label(id))
 	}
 	for i := range x.Mesh.Components {
-		check("a component", "components."+x.Mesh.Components[i].Name, x.Mesh.Components[i].Name)
+		name := x.Mesh.Components[i].Name
+		check("a component", key("components", name), name, strings.Trim(strings.ReplaceAll(strings.ToLower(name), "_", "-"), "-."))
 	}
 	if len(bad) > 0 {
 		return bad
@@ -286,7 +288,7 @@ func (x *exporter) probe(a *config.App, key string, p *config.Probe, port int) *
 	case p.GRPC != "":
 		to.GRPC = &grpcPort{Port: port, Service: strings.TrimPrefix(p.GRPC, "*")}
 	case p.Exec != "":
-		to.Exec = &exec{[]string{"sh", "-c", p.Exec}}
+		to.Exec = &execProbe{[]string{"sh", "-c", p.Exec}}
 	default:
 		x.note("apps."+a.ID+"."+key, "%s of %s has no counterpart: Kubernetes checks neither other servers nor the output", key, a.ID)
 		return nil

@@ -196,7 +196,7 @@ func (x *exporter) resiliency() []any {
 	}
 	var spec resiliencySpec
 	set := func(name string, t config.Target) (to target) {
-		at := "resiliency.targets." + name
+		at := key("resiliency.targets", name)
 		for _, part := range []string{"first_byte", "idle"} {
 			if key := at + ".timeout." + part; x.said(key) {
 				x.note(key, "timeout.%s of %s has no counterpart: Dapr bounds whole calls only", part, name)
