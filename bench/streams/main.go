@@ -108,11 +108,25 @@ func build(ctx context.Context, dir string) (string, error) {
 // measureWay runs every case one way: straight to the app, or through a mesh
 // with that transport.
 func measureWay(ctx context.Context, o options, dir, way string) ([]figure, error) {
+	var all []figure
+	for _, c := range cases(o) {
+		figures, err := measureCase(ctx, o, filepath.Join(dir, way+"-"+c.name), way, c)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", c.name, err)
+		}
+		all = append(all, figures...)
+	}
+	return all, nil
+}
+
+// measureCase runs one case in a mesh of its own, so that no other case has
+// left its mark on the memory.
+func measureCase(ctx context.Context, o options, dir, way string, c one) ([]figure, error) {
 	transport := way
 	if way == "direct" {
 		transport = "auto" // the app still needs something that runs it
 	}
-	m, err := startMesh(ctx, o.mesh, filepath.Join(dir, way), transport)
+	m, err := startMesh(ctx, o.mesh, dir, transport)
 	if err != nil {
 		return nil, err
 	}
@@ -124,16 +138,15 @@ func measureWay(ctx context.Context, o options, dir, way string) ([]figure, erro
 	if err := m.ready(ctx, base); err != nil {
 		return nil, err
 	}
+	idle := watch(m.cmd.Process.Pid).resident
 	var all []figure
-	for _, c := range cases(o) {
-		for n := range o.runs {
-			fmt.Fprintf(os.Stderr, "%s: %s, run %d of %d\n", way, c.name, n+1, o.runs)
-			f := measure(ctx, m, base, c)
-			f.way, f.run = way, n+1
-			all = append(all, f)
-			if ctx.Err() != nil {
-				return nil, context.Cause(ctx)
-			}
+	for n := range o.runs {
+		fmt.Fprintf(os.Stderr, "%s: %s, run %d of %d\n", way, c.name, n+1, o.runs)
+		f := measure(ctx, m, base, c)
+		f.way, f.run, f.idle = way, n+1, idle
+		all = append(all, f)
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
 		}
 	}
 	return all, nil

@@ -27,7 +27,7 @@ type figure struct {
 	run       int
 	size      int64
 	timing
-	idle, peak int64         // resident memory of the mesh process before the call, and its highest during it
+	idle, peak int64         // resident memory of the mesh process before its first call, and its highest during this one
 	cpu        time.Duration // of the mesh process
 	err        error
 }
@@ -57,7 +57,7 @@ func measure(ctx context.Context, m *mesh, base string, c one) figure {
 	before := watch(m.cmd.Process.Pid)
 	f.timing, f.err = c.call(ctx, client, base)
 	after := before.read()
-	f.idle, f.peak, f.cpu = before.resident, after.peak, after.cpu-before.cpu
+	f.peak, f.cpu = after.peak, after.cpu-before.cpu
 	return f
 }
 
