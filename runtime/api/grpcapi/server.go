@@ -38,6 +38,9 @@ type Options struct {
 	Token      string         // what callers must send as dapr-api-token; "": nothing
 	MaxMessage int            // bytes of a message in either direction; 0: 64 MiB
 	Grace      time.Duration  // how long calls may go on when the server stops
+
+	// Observer is told of every call when it has ended; nil: nobody is.
+	Observer func(method string, code codes.Code)
 }
 
 // Server serves the API of one sidecar over gRPC.
@@ -103,6 +106,7 @@ func (s *Server) authorize(ctx context.Context, method string) error {
 }
 
 func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (res any, err error) {
+	defer s.ended(info.FullMethod, &err)
 	if err := s.authorize(ctx, info.FullMethod); err != nil {
 		return nil, err
 	}
@@ -112,11 +116,19 @@ func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 }
 
 func (s *Server) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) (err error) {
+	defer s.ended(info.FullMethod, &err)
 	if err := s.authorize(ss.Context(), info.FullMethod); err != nil {
 		return err
 	}
 	defer rescue(&err)
 	return statusOf(next(srv, ss))
+}
+
+// ended tells the observer of a call.
+func (s *Server) ended(method string, err *error) {
+	if s.o.Observer != nil {
+		s.o.Observer(method, status.Code(*err))
+	}
 }
 
 // rescue makes a panic the error of the one call that it happened in.

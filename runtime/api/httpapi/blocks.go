@@ -110,6 +110,9 @@ type detail struct {
 }
 
 func writeError(w http.ResponseWriter, e *api.Error) {
+	if o, ok := w.(*observed); ok {
+		o.code = e.Code
+	}
 	body := errorBody{Code: e.Code, Message: e.Message}
 	for _, d := range e.Details {
 		body.Details = append(body.Details, detail{

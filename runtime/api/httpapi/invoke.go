@@ -113,6 +113,9 @@ func (in *invocation) endBody(w http.ResponseWriter) {
 // for the next request behind a broken body, too, and only a body that is too
 // large keeps it from that.
 func closeAfterReply(w http.ResponseWriter) {
+	if o, ok := w.(*observed); ok {
+		w = o.ResponseWriter // it must be net/http's own
+	}
 	tooLarge := http.MaxBytesReader(w, io.NopCloser(strings.NewReader("x")), 0)
 	_, _ = tooLarge.Read(make([]byte, 1))
 }

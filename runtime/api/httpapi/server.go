@@ -38,6 +38,7 @@ type Options struct {
 	MaxHeader int            // bytes of a request's headers; 0: 1 MiB
 	Grace     time.Duration  // how long calls may go on when the server stops
 	Log       *slog.Logger   // for what a client does wrong on the wire; nil: nowhere
+	Observer  Observer       // told of every request; nil: nobody is
 }
 
 // Server serves the API of one sidecar over HTTP/1 and h2c.
@@ -110,6 +111,14 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 // ServeHTTP finds the route of a request. What is not a route is an invocation.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := s.route(r)
+	if s.o.Observer != nil {
+		s.observe(h, w, r)
+		return
+	}
+	s.serve(h, w, r)
+}
+
+func (s *Server) serve(h route, w http.ResponseWriter, r *http.Request) {
 	if s.o.Token != "" {
 		if !h.open && !s.authorized(r) {
 			http.Error(w, "invalid api token", http.StatusUnauthorized)

@@ -1,0 +1,146 @@
+// Package metrics counts what one sidecar does and says it in the text format
+// of Prometheus, under the names that dashboards for Dapr know.
+//
+// There is one Registry for each sidecar and none for the process, so that any
+// number of sidecars share a process and keep their numbers apart. Counting is
+// a lookup and an atomic addition; nothing is rendered before somebody asks.
+package metrics
+
+import (
+	"math"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// maxSeries bounds how many combinations of labels one metric keeps apart. Those
+// that come later are counted together, with "other" for every label.
+const maxSeries = 2000
+
+// Metric is the name of a counter or a histogram and those of its labels, besides
+// app_id, which every metric has.
+type Metric struct {
+	Name   string
+	Help   string
+	Labels []string
+}
+
+// Registry is the metrics of one sidecar. A nil Registry counts nothing.
+type Registry struct {
+	appID  string
+	gauges []gauge
+
+	mu       sync.RWMutex // of families; a family is never taken away
+	families map[string]*family
+}
+
+type gauge struct {
+	Metric
+
+	value func() float64
+}
+
+// family is all series of one metric.
+type family struct {
+	Metric
+
+	histogram bool
+	mu        sync.RWMutex
+	series    map[string]*series // by the values of the labels, joined
+}
+
+type series struct {
+	values  []string
+	count   atomic.Uint64
+	sum     atomic.Uint64   // bits of a float64: milliseconds
+	buckets []atomic.Uint64 // nil: a counter
+}
+
+// bounds are the upper ends of a histogram's buckets, in milliseconds.
+func bounds() []float64 {
+	return []float64{1, 2, 3, 4, 5, 6, 8, 10, 13, 16, 20, 25, 30, 40, 50, 65, 80, 100, 130, 160, 200, 250, 300, 400, 500, 650, 800, 1000, 2000, 5000, 10000, 20000, 50000, 100000}
+}
+
+// New gives the empty metrics of a sidecar.
+func New(appID string) *Registry {
+	return &Registry{appID: appID, families: map[string]*family{}}
+}
+
+// AppID gives the app whose sidecar is counted.
+func (r *Registry) AppID() string { return r.appID }
+
+// Gauge adds a value that is asked for whenever the metrics are read. It is for
+// whoever sets the registry up, before it is read.
+func (r *Registry) Gauge(m Metric, value func() float64) {
+	r.gauges = append(r.gauges, gauge{m, value})
+}
+
+// Count adds one to a counter. The values are those of the metric's labels, in
+// their order.
+func (r *Registry) Count(m Metric, values ...string) {
+	if r == nil {
+		return
+	}
+	r.family(m, false).at(values).count.Add(1)
+}
+
+// Observe adds a duration to a histogram of milliseconds.
+func (r *Registry) Observe(m Metric, took time.Duration, values ...string) {
+	if r == nil {
+		return
+	}
+	s := r.family(m, true).at(values)
+	ms := float64(took) / float64(time.Millisecond)
+	if i, _ := slices.BinarySearch(bounds(), ms); i < len(s.buckets) {
+		s.buckets[i].Add(1)
+	}
+	s.count.Add(1)
+	for {
+		old := s.sum.Load()
+		if s.sum.CompareAndSwap(old, math.Float64bits(math.Float64frombits(old)+ms)) {
+			return
+		}
+	}
+}
+
+func (r *Registry) family(m Metric, histogram bool) *family {
+	r.mu.RLock()
+	f := r.families[m.Name]
+	r.mu.RUnlock()
+	if f != nil {
+		return f
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if f = r.families[m.Name]; f == nil {
+		f = &family{Metric: m, histogram: histogram, series: map[string]*series{}}
+		r.families[m.Name] = f
+	}
+	return f
+}
+
+func (f *family) at(values []string) *series {
+	key := strings.Join(values, "\xff")
+	f.mu.RLock()
+	s, n := f.series[key], len(f.series)
+	f.mu.RUnlock()
+	if s != nil {
+		return s
+	}
+	if n >= maxSeries {
+		values = slices.Repeat([]string{"other"}, len(values))
+		key = strings.Join(values, "\xff")
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if s = f.series[key]; s == nil {
+		s = &series{values: slices.Clone(values)}
+		if f.histogram {
+			s.buckets = make([]atomic.Uint64, len(bounds()))
+		}
+		f.series[key] = s
+	}
+	return s
+}
