@@ -63,7 +63,7 @@ func New(o Options) (*App, error) {
 	}
 	switch o.Protocol {
 	case "", "http":
-		a.pool = newPool(o.Addr)
+		a.pool = newPool(o.Addr, &a.small)
 	case "https", "h2c":
 		a.lib = newTransport(o.Protocol)
 	default:

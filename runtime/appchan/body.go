@@ -26,7 +26,8 @@ const (
 
 const (
 	maxChunkLine = 4 << 10
-	spliceMin    = 256 << 10 // left of a body before it is worth splicing
+	spliceFlow   = 32 << 10  // read at once before splicing is thought of
+	spliceMin    = 256 << 10 // left of a body before it is worth it
 	splicePiece  = 256 << 10 // passed by one splice, and one mark
 )
 
@@ -38,7 +39,7 @@ func (x *exchange) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
-	if x.conn.r == x.conn.w && len(p) >= readBuffer && x.inData() {
+	if len(p) >= smallBuffer && x.inData() && x.conn.r == x.conn.w {
 		n, err := x.readDirect(p)
 		x.call.Flow.Mark(flow.Reply, flow.CalleeIn, n)
 		return n, err
@@ -79,53 +80,24 @@ func (x *exchange) more() bool {
 	return x.conn.r < x.conn.w
 }
 
-// WriteTo passes the body on piece by piece, as each arrives. Nothing but the
-// connection's own small buffer is held while it waits; a body that flows gets
-// a large one; the rest of a long body of known length is handed to w as the
-// connection itself, when w can read from it, so that the kernel may move it.
+// WriteTo passes the body on piece by piece, as each arrives. No buffer is held
+// while it waits. A body that flows gets a large one; the rest of a long body of
+// known length is handed to w as the connection itself, when w can read from
+// it, so that the kernel may move it.
 func (x *exchange) WriteTo(w io.Writer) (total int64, err error) {
-	var large *[]byte
-	drop := func() {
-		if large != nil {
-			x.app.large.put(large)
-			large = nil
-		}
-	}
-	defer drop()
 	to, _ := w.(io.ReaderFrom)
 	tcp, _ := x.conn.Conn.(*net.TCPConn)
-	for {
-		var p []byte
-		if large != nil {
-			n, err := x.Read(*large)
-			if err != nil {
-				return total, clean(err)
-			}
-			p = (*large)[:n]
-		} else {
-			if err := x.await(); err != nil {
-				return total, clean(err)
-			}
-			if x.head.framing == chunked && x.remain < int64(x.conn.w-x.conn.r) {
-				large = x.app.large.get() // several chunks are there: join them
-				continue
-			}
-			p = x.piece()
-			x.consume(len(p))
-			x.call.Flow.Mark(flow.Reply, flow.CalleeIn, len(p))
+	for flows := false; ; {
+		if err := x.reach(); err != nil {
+			return total, clean(err)
 		}
-		n, err := w.Write(p)
+		n, err := x.writePart(w, flows)
 		total += int64(n)
 		if err != nil {
-			return total, err
+			return total, clean(err)
 		}
-		switch flows := len(p) >= readBuffer/2; {
-		case x.conn.r < x.conn.w:
-		case !flows:
-			drop()
-		case large == nil:
-			large = x.app.large.get()
-		case len(p) == largeBuffer && to != nil && tcp != nil && x.head.framing == fixed && x.remain >= spliceMin:
+		flows = n >= smallBuffer/2
+		if n >= spliceFlow && to != nil && tcp != nil && x.head.framing == fixed && x.conn.r == x.conn.w {
 			n, err := x.splice(to, tcp)
 			total += n
 			if err != nil {
@@ -133,6 +105,28 @@ func (x *exchange) WriteTo(w io.Writer) (total int64, err error) {
 			}
 		}
 	}
+}
+
+// writePart writes what has arrived, or most of it, and says how much.
+func (x *exchange) writePart(w io.Writer, flows bool) (int, error) {
+	buffered := int64(x.conn.w - x.conn.r)
+	if flows && buffered == 0 || x.head.framing == chunked && x.remain < buffered {
+		// Several chunks, too, are joined in a large buffer.
+		buf := x.app.large.get()
+		defer x.app.large.put(buf)
+		n, err := x.Read(*buf)
+		if err != nil {
+			return 0, err
+		}
+		return w.Write((*buf)[:n])
+	}
+	if err := x.await(); err != nil {
+		return 0, err
+	}
+	p := x.piece()
+	x.consume(len(p))
+	x.call.Flow.Mark(flow.Reply, flow.CalleeIn, len(p))
+	return w.Write(p)
 }
 
 // splice passes pieces while the body is long.
@@ -210,9 +204,9 @@ func (x *exchange) readDirect(p []byte) (int, error) {
 	return 0, x.lost(err)
 }
 
-// await waits until a byte of the body is in the buffer. Its error is io.EOF
+// reach waits until the next byte of the body can be read. Its error is io.EOF
 // at the end of the body.
-func (x *exchange) await() error {
+func (x *exchange) reach() error {
 	for {
 		switch {
 		case x.closed:
@@ -221,16 +215,36 @@ func (x *exchange) await() error {
 			return x.err
 		case x.done:
 			return io.EOF
-		case !x.inData():
+		}
+		if !x.inData() && x.lineBuffered() {
 			if err := x.line(); err != nil {
 				return err
 			}
-		case x.conn.r < x.conn.w:
+			continue
+		}
+		if err := x.conn.await(); err != nil {
+			return x.lost(err)
+		}
+		if x.inData() {
 			return nil
-		default:
-			if err := x.conn.fill(); err != nil {
-				return x.lost(err)
-			}
+		}
+		if err := x.line(); err != nil {
+			return err
+		}
+	}
+}
+
+// await is reach, with that byte in the buffer.
+func (x *exchange) await() error {
+	for {
+		if err := x.reach(); err != nil {
+			return err
+		}
+		if x.conn.r < x.conn.w {
+			return nil
+		}
+		if err := x.conn.fill(); err != nil {
+			return x.lost(err) // the body may end here, and reach says so
 		}
 	}
 }

@@ -15,9 +15,8 @@ import (
 )
 
 const (
-	readBuffer = 4 << 10 // of a connection; it grows for a larger head and shrinks again
-	maxHead    = 1 << 20 // of a reply
-	maxIdle    = 256     // connections kept for one app
+	maxHead = 1 << 20 // of a reply; the buffer grows as far as that
+	maxIdle = 256     // connections kept for one app
 )
 
 // conn is one HTTP/1 connection to the app. One call at a time uses it.
@@ -27,14 +26,18 @@ type conn struct {
 	used bool      // it has carried a call before
 	last time.Time // when it became idle
 
-	buf  []byte // buf[r:w] was read and not used yet
+	bufs *buffers
+	mem  *[]byte // what buf was, from bufs; nil: none is held
+	buf  []byte  // buf[r:w] was read and not used yet
 	r, w int
 
-	peek   func(fd uintptr) bool
-	peeked error
+	// For raw, kept so that a call makes no closure.
+	peek     func(fd uintptr) bool // looks once
+	readable func(fd uintptr) bool // says whether a Read would not wait
+	peeked   error
 }
 
-func newConn(nc net.Conn) (*conn, error) {
+func newConn(nc net.Conn, bufs *buffers) (*conn, error) {
 	sc, ok := nc.(syscall.Conn)
 	if !ok {
 		return nil, fmt.Errorf("a connection of type %T has no file descriptor", nc)
@@ -43,7 +46,7 @@ func newConn(nc net.Conn) (*conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("looking at the connection to %v: %w", nc.RemoteAddr(), err)
 	}
-	c := &conn{Conn: nc, raw: raw, buf: make([]byte, readBuffer)}
+	c := &conn{Conn: nc, raw: raw, bufs: bufs}
 	var one [1]byte
 	c.peek = func(fd uintptr) bool {
 		n, _, err := syscall.Recvfrom(int(fd), one[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
@@ -52,7 +55,37 @@ func newConn(nc net.Conn) (*conn, error) {
 		}
 		return true
 	}
+	c.readable = func(fd uintptr) bool {
+		_, _, err := syscall.Recvfrom(int(fd), one[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		return !errors.Is(err, syscall.EAGAIN)
+	}
 	return c, nil
+}
+
+// hold takes a buffer for reading.
+func (c *conn) hold() {
+	if c.mem == nil {
+		c.mem = c.bufs.get()
+		c.buf = *c.mem
+	}
+}
+
+// release gives the buffer back, with whatever is in it.
+func (c *conn) release() {
+	if c.mem != nil {
+		c.bufs.put(c.mem)
+	}
+	c.mem, c.buf, c.r, c.w = nil, nil, 0, 0
+}
+
+// await waits until there is something to read, or the end. Meanwhile an empty
+// buffer serves others: of thousands of streams most wait most of the time.
+func (c *conn) await() error {
+	if c.r < c.w {
+		return nil
+	}
+	c.release()
+	return c.raw.Read(c.readable)
 }
 
 // alive says whether an idle connection is still good: the app has neither
@@ -67,6 +100,7 @@ func (c *conn) alive() bool {
 // fill reads once from the app into the buffer, which must be used up or, for
 // a head that does not end, may be grown.
 func (c *conn) fill() error {
+	c.hold()
 	if c.r == c.w {
 		c.r, c.w = 0, 0
 	}
@@ -92,12 +126,13 @@ func (c *conn) fill() error {
 // pool keeps idle connections to one address, the latest used on top.
 type pool struct {
 	addr  string
+	bufs  *buffers   // to read into
 	mu    sync.Mutex // held for a few instructions
 	idle  []*conn
 	timer *time.Timer // runs while idle is not empty
 }
 
-func newPool(addr string) *pool { return &pool{addr: addr} }
+func newPool(addr string, bufs *buffers) *pool { return &pool{addr: addr, bufs: bufs} }
 
 // take gives an idle connection that is alive, or nil.
 func (p *pool) take() *conn {
@@ -124,7 +159,7 @@ func (p *pool) dial(ctx context.Context) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := newConn(nc)
+	c, err := newConn(nc, p.bufs)
 	if err != nil {
 		nc.Close()
 		return nil, &stream.UnreachableError{Addr: p.addr, Err: err}
@@ -134,9 +169,7 @@ func (p *pool) dial(ctx context.Context) (*conn, error) {
 
 // put keeps a connection for later.
 func (p *pool) put(c *conn) {
-	if len(c.buf) > readBuffer {
-		c.buf = make([]byte, readBuffer)
-	}
+	c.release()
 	c.used, c.last = true, time.Now()
 	p.mu.Lock()
 	full := len(p.idle) >= maxIdle

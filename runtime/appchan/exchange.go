@@ -110,6 +110,7 @@ func (x *exchange) fail(err error) error {
 		x.unwatch()
 	}
 	x.abort(err)
+	x.conn.release()
 	if x.proceed != nil {
 		x.decide(false)
 	}
@@ -271,6 +272,7 @@ func (x *exchange) Close() error {
 		x.app.keep(x.conn)
 	} else {
 		x.conn.Close()
+		x.conn.release()
 	}
 	x.app.leave()
 	return nil

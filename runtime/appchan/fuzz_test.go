@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"mesh/runtime/stream"
@@ -34,7 +35,8 @@ func FuzzReply(f *testing.F) {
 		if verb != http.MethodHead {
 			verb = http.MethodGet
 		}
-		x := &exchange{conn: &conn{Conn: readOnly{Reader: bytes.NewReader(reply)}, buf: make([]byte, 64)}, call: &stream.Call{Verb: verb}}
+		c := &conn{Conn: readOnly{Reader: bytes.NewReader(reply)}, raw: alwaysReadable{}, bufs: &buffers{size: 64}}
+		x := &exchange{conn: c, call: &stream.Call{Verb: verb}}
 		if err := x.readHead(); err != nil {
 			return
 		}
@@ -84,6 +86,11 @@ type readOnly struct {
 }
 
 func (r readOnly) Read(p []byte) (int, error) { return r.Reader.Read(p) }
+
+// alwaysReadable is a raw connection that never has to be waited for.
+type alwaysReadable struct{ syscall.RawConn }
+
+func (alwaysReadable) Read(func(uintptr) bool) error { return nil }
 
 func (readOnly) Close() error { return nil }
 

@@ -24,7 +24,7 @@ func newTransport(protocol string) *http.Transport {
 		ExpectContinueTimeout:  continueWait,
 		MaxResponseHeaderBytes: maxHead,
 		WriteBufferSize:        largeBuffer,
-		ReadBufferSize:         readBuffer,
+		ReadBufferSize:         smallBuffer,
 		Protocols:              new(http.Protocols),
 	}
 	if protocol == "h2c" {

@@ -14,9 +14,9 @@ import (
 )
 
 const (
-	smallBuffer = 4 << 10  // of a stream that trickles: thousands may wait
-	largeBuffer = 64 << 10 // of one that flows
-	frameRoom   = 10       // before a chunk, for its size in hexadecimal and a line break
+	smallBuffer = 4 << 10   // of a stream that trickles: thousands may wait
+	largeBuffer = 128 << 10 // of one that flows
+	frameRoom   = 10        // before a chunk, for its size in hexadecimal and a line break
 )
 
 // buffers is a pool of buffers of one size; the zero size is not usable.
