@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -114,7 +116,7 @@ func (s *Supervisor) newUnit(m *config.Mesh, a *config.App, index int) (*unit, e
 	}
 	u.sidecar, err = runtime.New(runtime.Options{
 		AppID: a.ID, Instance: u.name,
-		HTTP: loopback(u.at.http), GRPC: loopback(u.at.grpc), Internal: loopback(internal),
+		HTTP: loopback(u.at.http), GRPC: loopback(u.at.grpc), Internal: peerAddr(m.Interface, internal),
 		App: opt, Transport: stream.Transport(m.Transport), Peers: s.peers, Names: s.o.Names,
 		Flows: s.o.Flows, APIToken: s.o.Token, Log: s.o.Log.With(slog.String("app", a.ID), slog.String("instance", u.name)),
 	})
@@ -130,6 +132,15 @@ func (s *Supervisor) newUnit(m *config.Mesh, a *config.App, index int) (*unit, e
 	}
 	u.configure(m, a)
 	return u, nil
+}
+
+// peerAddr is where a sidecar listens for others. They come from other hosts
+// only when the mesh is announced there.
+func peerAddr(iface string, port int) string {
+	if iface == "" || iface == "loopback" {
+		return loopback(port)
+	}
+	return net.JoinHostPort("", strconv.Itoa(port))
 }
 
 // portTaken adds who holds the port to an error about a port in use.
