@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -106,4 +107,74 @@ func cpuTime() time.Duration {
 		return 0
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// BenchmarkLarge measures large bodies in either direction, with their length
+// known and not known, beside the same body passed directly and through
+// net/http's ReverseProxy.
+func BenchmarkLarge(b *testing.B) {
+	const size = 64 << 20
+	piece := make([]byte, 256<<10)
+	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost {
+			n, _ := io.CopyBuffer(struct{ io.Writer }{io.Discard}, r.Body, make([]byte, 256<<10))
+			if n != size {
+				w.WriteHeader(http.StatusBadRequest)
+			}
+			return
+		}
+		if r.URL.Path == "/known" {
+			w.Header().Set("Content-Length", strconv.Itoa(size))
+		}
+		for range size / len(piece) {
+			_, _ = w.Write(piece)
+		}
+	}))
+	defer app.Close()
+	to, err := url.Parse(app.URL)
+	if err != nil {
+		b.Fatal(err)
+	}
+	proxied := httptest.NewServer(httputil.NewSingleHostReverseProxy(to))
+	defer proxied.Close()
+	s := startAt(b, app.Listener.Addr().String(), func(o *Options, _ *api.Options) {
+		b.Cleanup(o.Recorder.Watch())
+	})
+	for _, load := range []struct {
+		name, method, path string
+		body               func() io.Reader
+	}{
+		{"down", http.MethodGet, "/known", func() io.Reader { return nil }},
+		{"down-chunked", http.MethodGet, "/unknown", func() io.Reader { return nil }},
+		{"up", http.MethodPost, "/known", func() io.Reader { return bytes.NewReader(make([]byte, size)) }},
+		{"up-chunked", http.MethodPost, "/unknown", func() io.Reader { return io.MultiReader(bytes.NewReader(make([]byte, size))) }},
+	} {
+		for _, way := range []struct{ name, url string }{
+			{"direct", app.URL}, {"reverseproxy", proxied.URL}, {"mesh", s.url("/v1.0/invoke/b/method")},
+		} {
+			b.Run(load.name+"/"+way.name, func(b *testing.B) {
+				transport := &http.Transport{ReadBufferSize: 256 << 10, WriteBufferSize: 256 << 10}
+				defer transport.CloseIdleConnections()
+				buf := make([]byte, 256<<10)
+				b.SetBytes(size)
+				cpu := cpuTime()
+				for b.Loop() {
+					req, err := http.NewRequestWithContext(b.Context(), load.method, way.url+load.path, load.body())
+					if err != nil {
+						b.Fatal(err)
+					}
+					res, err := transport.RoundTrip(req)
+					if err != nil {
+						b.Fatal(err)
+					}
+					n, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, res.Body, buf)
+					res.Body.Close()
+					if err != nil || res.StatusCode != http.StatusOK || load.method == http.MethodGet && n != size {
+						b.Fatalf("%d bytes, status %d, %v", n, res.StatusCode, err)
+					}
+				}
+				b.ReportMetric(float64((cpuTime()-cpu).Milliseconds())/float64(b.N)/(float64(size)/(1<<30)), "ms-cpu/GiB")
+			})
+		}
+	}
 }

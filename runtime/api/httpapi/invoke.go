@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -156,7 +155,7 @@ func (s *Server) pass(w http.ResponseWriter, r *http.Request, reply *stream.Repl
 			return err
 		}
 	}
-	if err := s.copy(k, reply.Body); err != nil {
+	if err := s.buffers.copy(k, reply.Body); err != nil {
 		return err
 	}
 	if reply.Length >= 0 && k.left > 0 {
@@ -168,38 +167,4 @@ func (s *Server) pass(w http.ResponseWriter, r *http.Request, reply *stream.Repl
 		}
 	}
 	return nil
-}
-
-// copy passes a body on, piece by piece.
-func (s *Server) copy(k *sink, from io.Reader) error {
-	if to, ok := from.(io.WriterTo); ok {
-		_, err := to.WriteTo(k)
-		return err
-	}
-	return s.copyPieces(k, from)
-}
-
-const copyBuffer = 16 << 10
-
-func (s *Server) copyPieces(k *sink, from io.Reader) error {
-	buf, ok := s.bufs.Get().(*[]byte)
-	if !ok {
-		b := make([]byte, copyBuffer)
-		buf = &b
-	}
-	defer s.bufs.Put(buf)
-	for {
-		n, err := from.Read(*buf)
-		if n > 0 {
-			if _, werr := k.Write((*buf)[:n]); werr != nil {
-				return werr
-			}
-		}
-		switch {
-		case errors.Is(err, io.EOF):
-			return nil
-		case err != nil:
-			return err
-		}
-	}
 }

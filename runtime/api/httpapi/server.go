@@ -16,7 +16,6 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"sync"
 	"time"
 
 	"mesh/runtime/api"
@@ -43,8 +42,8 @@ type Options struct {
 
 // Server serves the API of one sidecar over HTTP/1 and h2c.
 type Server struct {
-	o    Options
-	bufs sync.Pool // *[]byte, to copy replies
+	o       Options
+	buffers buffers
 }
 
 // New gives a Server.
