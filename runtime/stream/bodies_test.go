@@ -11,6 +11,14 @@ type errReader struct{ err error }
 
 func (e errReader) Read([]byte) (int, error) { return 0, e.err }
 
+// waitReader has no bytes and ends when the channel is closed.
+type waitReader struct{ c <-chan struct{} }
+
+func (w waitReader) Read([]byte) (int, error) {
+	<-w.c
+	return 0, io.EOF
+}
+
 type panicReader struct{}
 
 func (panicReader) Read([]byte) (int, error) { panic("reading panics") }

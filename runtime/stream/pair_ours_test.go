@@ -177,14 +177,15 @@ func TestBrokenReplyIsNeverComplete(t *testing.T) {
 }
 
 func TestBrokenRequestIsNeverComplete(t *testing.T) {
-	seen := make(chan error, 1)
+	seen, entered := make(chan error, 1), make(chan struct{})
 	o := pair(t, false, HandlerFunc(func(_ context.Context, c *Call) (*Reply, error) {
+		close(entered)
 		_, err := io.ReadAll(c.Body)
 		seen <- err
 		return nil, err
 	}))
 	gone := errors.New("connection reset")
-	_, err := o.Handle(within(t), post(io.MultiReader(strings.NewReader("half"), errReader{gone}), -1))
+	_, err := o.Handle(within(t), post(io.MultiReader(strings.NewReader("half"), waitReader{entered}, errReader{gone}), -1))
 	if !errors.Is(err, gone) {
 		t.Errorf("the caller got %v", err)
 	}
