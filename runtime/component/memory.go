@@ -66,7 +66,7 @@ func (m *memory) Init(_ context.Context, md pubsub.Metadata) error {
 }
 
 func (*memory) Features() []pubsub.Feature {
-	return []pubsub.Feature{pubsub.FeatureSubscribeWildcards, pubsub.FeatureMessageTTL}
+	return []pubsub.Feature{pubsub.FeatureSubscribeWildcards, pubsub.FeatureMessageTTL, pubsub.FeatureBulkPublish}
 }
 
 // Publish puts a message into the queue of every group that subscribed to the
@@ -115,6 +115,54 @@ func matches(pattern, topic string) bool {
 // Subscribe hands messages to the handler until ctx ends. The group is the
 // consumerID of the request.
 func (m *memory) Subscribe(ctx context.Context, req pubsub.SubscribeRequest, handle pubsub.Handler) error {
+	return m.read(req, func(q *queue) {
+		for d := q.take(ctx, m.closed, nil); d != nil; d = q.take(ctx, m.closed, nil) {
+			msg := d.msg // handlers may change it
+			m.settle(q, d, guard(func() error { return handle(ctx, &msg) }))
+		}
+	})
+}
+
+// BulkSubscribe is Subscribe for several messages at a time.
+func (m *memory) BulkSubscribe(ctx context.Context, req pubsub.SubscribeRequest, handle pubsub.BulkHandler) error {
+	most, await := req.BulkSubscribeConfig.MaxMessagesCount, time.Duration(req.BulkSubscribeConfig.MaxAwaitDurationMs)*time.Millisecond
+	return m.read(req, func(q *queue) {
+		for first := q.take(ctx, m.closed, nil); first != nil; first = q.take(ctx, m.closed, nil) {
+			all := []*delivery{first}
+			enough := time.NewTimer(await)
+			for len(all) < most {
+				d := q.take(ctx, m.closed, enough.C)
+				if d == nil {
+					break
+				}
+				all = append(all, d)
+			}
+			enough.Stop()
+			bulk := &pubsub.BulkMessage{Topic: req.Topic}
+			for i, d := range all {
+				bulk.Entries = append(bulk.Entries, pubsub.BulkMessageEntry{
+					EntryId: strconv.Itoa(i), Event: d.msg.Data, ContentType: deref(d.msg.ContentType), Metadata: d.msg.Metadata,
+				})
+			}
+			var answers []pubsub.BulkSubscribeResponseEntry
+			err := guard(func() (err error) {
+				answers, err = handle(ctx, bulk)
+				return err
+			})
+			for i, d := range all {
+				one := err
+				if i < len(answers) {
+					one = answers[i].Error
+				}
+				m.settle(q, d, one)
+			}
+		}
+	})
+}
+
+// read lets a function read the queue of a group, as often at a time as the
+// broker was told to.
+func (m *memory) read(req pubsub.SubscribeRequest, deliver func(*queue)) error {
 	name := queueName{topic: req.Topic, group: req.Metadata[pubsub.RuntimeConsumerIDKey]}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -131,7 +179,7 @@ func (m *memory) Subscribe(ctx context.Context, req pubsub.SubscribeRequest, han
 	q.join(1)
 	var turns sync.WaitGroup
 	for range m.turns {
-		turns.Go(func() { m.deliver(ctx, q, handle) })
+		turns.Go(func() { deliver(q) })
 	}
 	m.wg.Go(func() {
 		turns.Wait()
@@ -140,23 +188,15 @@ func (m *memory) Subscribe(ctx context.Context, req pubsub.SubscribeRequest, han
 	return nil
 }
 
-// deliver takes messages until ctx or the broker ends.
-func (m *memory) deliver(ctx context.Context, q *queue, handle pubsub.Handler) {
-	for {
-		d := q.take(ctx, m.closed)
-		if d == nil {
-			return
-		}
-		msg := d.msg // handlers may change it
-		err := guard(func() error { return handle(ctx, &msg) })
-		if err == nil || (!d.until.IsZero() && time.Now().After(d.until)) {
-			q.done()
-			continue
-		}
-		d.tries++
-		m.log.Debugf("delivering %s to %s again: %v", q.name.topic, q.name.group, err)
-		m.wg.Go(func() { q.again(d, m.closed) })
+// settle ends a delivery, or sets it aside to be tried again.
+func (m *memory) settle(q *queue, d *delivery, err error) {
+	if err == nil || (!d.until.IsZero() && time.Now().After(d.until)) {
+		q.done()
+		return
 	}
+	d.tries++
+	m.log.Debugf("delivering %s to %s again: %v", q.name.topic, q.name.group, err)
+	m.wg.Go(func() { q.again(d, m.closed) })
 }
 
 // Close ends all subscriptions and waits for their handlers. Messages that are
@@ -262,8 +302,9 @@ func (q *queue) push(d *delivery) {
 	}
 }
 
-// take waits for a message; nil when ctx or the broker ends.
-func (q *queue) take(ctx context.Context, closed <-chan struct{}) *delivery {
+// take waits for a message; nil when ctx or the broker ends, or when enough,
+// which may be nil, has something to say.
+func (q *queue) take(ctx context.Context, closed <-chan struct{}, enough <-chan time.Time) *delivery {
 	for {
 		select {
 		case <-ctx.Done():
@@ -295,6 +336,8 @@ func (q *queue) take(ctx context.Context, closed <-chan struct{}) *delivery {
 		case <-q.more:
 		case <-ctx.Done():
 		case <-closed:
+		case <-enough:
+			return nil
 		}
 	}
 }

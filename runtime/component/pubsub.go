@@ -114,12 +114,18 @@ func (p *PubSub) Subscribe(ctx context.Context, topic string, metadata map[strin
 	p.app.live.follow(ctx, &follower{
 		app: p.app.id, kind: KindPubSub, name: p.name,
 		attach: func(ctx context.Context, s *slot) (*unit, func(), error) {
-			return p.attach(ctx, s, topic, metadata, handle)
+			return p.attach(ctx, s, topic, metadata, func(reading context.Context, broker pubsub.PubSub, req pubsub.SubscribeRequest, running *inflight) error {
+				return broker.Subscribe(reading, req, p.keep(ctx, s, handle, running))
+			})
 		},
 	})
 }
 
-func (p *PubSub) attach(ctx context.Context, s *slot, topic string, metadata map[string]string, handle Handler) (*unit, func(), error) {
+// attach begins to read a topic with what a slot has for the app. begin makes
+// the subscription; what it makes ends with its context.
+func (p *PubSub) attach(ctx context.Context, s *slot, topic string, metadata map[string]string,
+	begin func(reading context.Context, broker pubsub.PubSub, req pubsub.SubscribeRequest, running *inflight) error,
+) (*unit, func(), error) {
 	u, err := s.reader(ctx, p.app.id)
 	if err != nil {
 		return nil, nil, err
@@ -134,23 +140,11 @@ func (p *PubSub) attach(ctx context.Context, s *slot, topic string, metadata map
 	if s.maker.shared && md[pubsub.RuntimeConsumerIDKey] == "" {
 		md[pubsub.RuntimeConsumerIDKey] = p.app.id
 	}
-	var running inflight
-	// Contrib ends the subscription when this context ends. The handlers run on
-	// without it: an app that is at work on a message may finish.
+	running := &inflight{}
+	// The handlers run on when reading ends: an app that is at work on a message
+	// may finish.
 	reading, stop := context.WithCancel(ctx)
-	err = broker.Subscribe(reading, pubsub.SubscribeRequest{Topic: topic, Metadata: md}, func(mctx context.Context, m *pubsub.NewMessage) error {
-		running.begin()
-		defer running.end()
-		hctx, cancel := outlive(mctx, ctx)
-		defer cancel()
-		msg := Message{Topic: m.Topic, Data: m.Data, ContentType: deref(m.ContentType), Metadata: m.Metadata}
-		err := handle(hctx, &msg)
-		if err != nil && s.maker.forgets {
-			err = insist(mctx, func() error { return handle(hctx, &msg) })
-		}
-		return err
-	})
-	if err != nil {
+	if err := begin(reading, broker, pubsub.SubscribeRequest{Topic: topic, Metadata: md}, running); err != nil {
 		stop()
 		s.release(u)
 		return nil, nil, fmt.Errorf("subscribing to %s of %s: %w", topic, p.name, err)
@@ -170,6 +164,23 @@ func (p *PubSub) attach(ctx context.Context, s *slot, topic string, metadata map
 		running.wait(drainTime)
 		s.release(u)
 	}, nil
+}
+
+// keep makes a handler for contrib that lives as long as the subscription,
+// whatever becomes of the context of a delivery.
+func (*PubSub) keep(life context.Context, s *slot, handle Handler, running *inflight) pubsub.Handler {
+	return func(mctx context.Context, m *pubsub.NewMessage) error {
+		running.begin()
+		defer running.end()
+		hctx, cancel := outlive(mctx, life)
+		defer cancel()
+		msg := Message{Topic: m.Topic, Data: m.Data, ContentType: deref(m.ContentType), Metadata: m.Metadata}
+		err := handle(hctx, &msg)
+		if err != nil && s.maker.forgets {
+			err = insist(mctx, func() error { return handle(hctx, &msg) })
+		}
+		return err
+	}
 }
 
 // insist tries a failed delivery again, after growing pauses, until it succeeds
