@@ -9,7 +9,9 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -106,15 +108,25 @@ func serve() int {
 			}
 		}
 	})
-	mux.HandleFunc("/ticks", func(w http.ResponseWriter, r *http.Request) { // a line every 20 ms, for ever
+	mux.HandleFunc("/hang", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	var tries atomic.Int32
+	mux.HandleFunc("/thirdtime", func(w http.ResponseWriter, _ *http.Request) { // fails twice, then works
+		if n := tries.Add(1); n < 3 {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprint(w, tries.Swap(0))
+	})
+	mux.HandleFunc("/ticks", func(w http.ResponseWriter, r *http.Request) { // a line every 20 ms, for ever or n times
+		end, _ := strconv.Atoi(r.URL.Query().Get("n"))
 		rc := http.NewResponseController(w)
 		t := time.NewTicker(20 * time.Millisecond)
 		defer t.Stop()
-		for i := 0; ; i++ {
-			if _, err := fmt.Fprintf(w, "tick %d\n", i); err != nil {
+		for i := 0; end == 0 || i < end; i++ {
+			if _, err := fmt.Fprintf(w, "tick %d\n", i); err != nil || rc.Flush() != nil {
+				fmt.Println("caller gone")
 				return
 			}
-			_ = rc.Flush()
 			select {
 			case <-t.C:
 			case <-r.Context().Done():

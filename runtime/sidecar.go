@@ -21,6 +21,7 @@ import (
 	"mesh/runtime/api/httpapi"
 	"mesh/runtime/appchan"
 	"mesh/runtime/flow"
+	"mesh/runtime/policy"
 	"mesh/runtime/run"
 	"mesh/runtime/stream"
 )
@@ -39,6 +40,7 @@ type Options struct {
 	Peers     *Peers           // the sidecars of this process
 	Names     Names            // finds every other app; nil: there is none
 
+	Policies *policy.Book      // timeouts, retries, breakers and faults by target; nil: none
 	Flows    *flow.Recorder    // records invocations; nil: they are not
 	APIToken string            // which callers of the API must show; "": none
 	Version  string            // of the runtime, as /v1.0/metadata says it; "": "edge"
@@ -174,7 +176,7 @@ func (s *Sidecar) newAPI() *api.API {
 	}
 	a := api.New(api.Options{
 		AppID: s.o.AppID, Namespace: s.o.Namespace, Version: s.o.Version,
-		App: conn, Invoke: r, Ready: s.ready, Shutdown: s.o.Shutdown,
+		App: conn, Invoke: s.o.Policies.Wrap(r), Ready: s.ready, Shutdown: s.o.Shutdown,
 	})
 	for key, value := range s.o.Metadata {
 		// Fails only without a key or with more of them than anyone has.

@@ -218,6 +218,7 @@ func (s *Supervisor) carryOut(ctx context.Context, m *config.Mesh, steps []step)
 
 // commit makes m the configuration and lets the new units run.
 func (s *Supervisor) commit(m *config.Mesh, fresh []*unit) {
+	s.adoptPolicies(m, s.cfg)
 	s.cfg = m
 	for _, u := range s.units {
 		u.sidecar.Use(stream.Transport(m.Transport))

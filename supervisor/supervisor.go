@@ -26,6 +26,7 @@ import (
 
 	"mesh/runtime"
 	"mesh/runtime/flow"
+	"mesh/runtime/policy"
 	"mesh/supervisor/config"
 	"mesh/supervisor/logs"
 	"mesh/supervisor/proc"
@@ -61,6 +62,7 @@ type Options struct {
 type Supervisor struct {
 	o        Options
 	peers    *runtime.Peers
+	policies *policy.Book
 	shown    atomic.Pointer[shown]
 	posts    chan func()   // work for the loop
 	over     chan struct{} // closed when the loop has ended
@@ -92,12 +94,13 @@ type shown struct {
 // cannot be had and why. Nothing has been started when it returns.
 func New(o Options) (*Supervisor, error) {
 	s := &Supervisor{
-		o: o, peers: runtime.NewPeers(),
+		o: o, peers: runtime.NewPeers(), policies: &policy.Book{},
 		posts: make(chan func(), 64), over: make(chan struct{}), kill: make(chan struct{}), quit: make(chan struct{}),
 		edit: make(chan struct{}, 1), look: make(chan struct{}, 1),
 		cfg: o.First, ports: newPortBook(o.First.Dir + o.Salt), scaled: map[string]int{}, started: time.Now(),
 	}
 	s.edit <- struct{}{}
+	s.adoptPolicies(s.cfg, nil)
 	for i := range s.cfg.Apps { // fixed ports first, so that no derived one takes them
 		s.claim(&s.cfg.Apps[i])
 	}

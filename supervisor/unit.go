@@ -118,7 +118,7 @@ func (s *Supervisor) newUnit(m *config.Mesh, a *config.App, index int) (*unit, e
 		AppID: a.ID, Instance: u.name,
 		HTTP: loopback(u.at.http), GRPC: loopback(u.at.grpc), Internal: peerAddr(m.Interface, internal),
 		App: opt, Transport: stream.Transport(m.Transport), Peers: s.peers, Names: s.o.Names,
-		Flows: s.o.Flows, APIToken: s.o.Token, Log: s.o.Log.With(slog.String("app", a.ID), slog.String("instance", u.name)),
+		Policies: s.policies, Flows: s.o.Flows, APIToken: s.o.Token, Log: s.o.Log.With(slog.String("app", a.ID), slog.String("instance", u.name)),
 	})
 	if err != nil {
 		for _, p := range u.purposes {

@@ -1,0 +1,55 @@
+package policy
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"sync/atomic"
+
+	"mesh/runtime/stream"
+)
+
+// Book holds the policies of a mesh by target, and its faults. All sidecars of
+// the mesh share one, so that a breaker counts what all of them see. It can be
+// changed while calls run.
+type Book struct {
+	Faults Faults
+
+	targets atomic.Pointer[map[string]Policy]
+}
+
+// Set replaces the policies; the map is not to be changed afterwards. Calls
+// under way keep the policy that they began with.
+func (b *Book) Set(targets map[string]Policy) { b.targets.Store(&targets) }
+
+// Find gives the policy of a target, the zero Policy when it has none.
+func (b *Book) Find(target string) Policy {
+	if t := b.targets.Load(); t != nil {
+		return (*t)[target]
+	}
+	return Policy{}
+}
+
+// Targets names everything that has a policy, sorted.
+func (b *Book) Targets() []string {
+	if t := b.targets.Load(); t != nil {
+		return slices.Sorted(maps.Keys(*t))
+	}
+	return nil
+}
+
+// Wrap puts the policies and faults of the app that a call names around next. A
+// nil Book, or one without an entry for the app, costs a look.
+func (b *Book) Wrap(next stream.Handler) stream.Handler {
+	if b == nil {
+		return next
+	}
+	disturbed := b.Faults.Wrap(next)
+	return stream.HandlerFunc(func(ctx context.Context, c *stream.Call) (*stream.Reply, error) {
+		p := b.Find(c.AppID)
+		if p == (Policy{}) {
+			return disturbed.Handle(ctx, c)
+		}
+		return p.Wrap(disturbed).Handle(ctx, c)
+	})
+}

@@ -1,0 +1,56 @@
+package supervisor
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"mesh/runtime/policy"
+	"mesh/supervisor/config"
+)
+
+// policies turns what mesh.toml says into the policies that the sidecars share.
+// A breaker whose settings are those of old keeps what it has counted.
+func policies(m, old *config.Mesh, running *policy.Book) map[string]policy.Policy {
+	targets := make(map[string]policy.Policy, len(m.Resiliency))
+	for id, t := range m.Resiliency {
+		p := policy.Policy{Timeout: policy.Timeout{FirstByte: t.FirstByte, Idle: t.Idle, Total: t.Total}}
+		if r := t.Retry; r != nil {
+			p.Retry = &policy.Retry{Max: r.Max, Interval: r.Duration, MaxInterval: r.Interval, Exponential: r.Policy == "exponential"}
+		}
+		if b := t.Breaker; b != nil {
+			p.Breaker = policy.NewBreaker(policy.BreakerOptions{Name: id, Failures: b.Failures, Timeout: b.Timeout})
+			if old != nil {
+				if was := old.Resiliency[id].Breaker; was != nil && *was == *b {
+					if kept := running.Find(id).Breaker; kept != nil {
+						p.Breaker = kept
+					}
+				}
+			}
+		}
+		targets[id] = p
+	}
+	return targets
+}
+
+// faults turns the faults of mesh.toml into those of the sidecars, by name.
+func faults(m *config.Mesh) []policy.Fault {
+	var all []policy.Fault
+	for name, f := range m.Faults {
+		all = append(all, policy.Fault{
+			Name: name, Target: f.Target, Delay: f.Delay, Rate: f.Rate, Abort: f.Abort,
+			Bandwidth: f.Bandwidth, CutAfter: f.CutAfter, Off: f.Off,
+		})
+	}
+	slices.SortFunc(all, func(a, b policy.Fault) int { return strings.Compare(a.Name, b.Name) })
+	return all
+}
+
+// adoptPolicies makes the policies and faults of m those of the mesh. Faults
+// are left as the user has switched them unless the file changes them.
+func (s *Supervisor) adoptPolicies(m, old *config.Mesh) {
+	s.policies.Set(policies(m, old, s.policies))
+	if old == nil || !maps.Equal(m.Faults, old.Faults) {
+		s.policies.Faults.Set(faults(m))
+	}
+}
