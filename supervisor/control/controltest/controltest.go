@@ -24,6 +24,7 @@ type Mesh struct {
 	next chan struct{}
 	done []state.Command
 	do   func(context.Context, state.Command) error
+	plan func(text []byte) (*state.Plan, error)
 }
 
 // NewMesh gives a mesh in that state, with version 1.
@@ -73,6 +74,24 @@ func (m *Mesh) OnDo(do func(context.Context, state.Command) error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.do = do
+}
+
+// Plan gives what OnPlan said, else a plan in which nothing happens.
+func (m *Mesh) Plan(_ context.Context, text []byte) (*state.Plan, error) {
+	m.mu.Lock()
+	plan := m.plan
+	m.mu.Unlock()
+	if plan != nil {
+		return plan(text)
+	}
+	return &state.Plan{Items: []state.PlanItem{}}, nil
+}
+
+// OnPlan says what the plan for a file is.
+func (m *Mesh) OnPlan(plan func(text []byte) (*state.Plan, error)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.plan = plan
 }
 
 // Commands gives the commands that have come so far.

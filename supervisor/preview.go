@@ -1,0 +1,136 @@
+package supervisor
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"mesh/supervisor/config"
+	"mesh/supervisor/state"
+)
+
+// Plan says what Apply would do with a configuration, and changes nothing. text
+// is that of a mesh.toml in the folder of the running one; nil is the file as it
+// is now.
+func (s *Supervisor) Plan(ctx context.Context, text []byte) (*state.Plan, error) {
+	m, err := s.o.Load()
+	if text != nil {
+		m, err = config.Parse(s.State().File, text, config.Options{Environ: s.o.Environ})
+	}
+	if err != nil {
+		return nil, err
+	}
+	var p *state.Plan
+	err = s.ask(ctx, func() {
+		running := *s.cfg
+		running.Apps = slices.DeleteFunc(slices.Clone(running.Apps), func(a config.App) bool { return !s.wanted(s.cfg, a.ID) })
+		wanted := *m
+		wanted.Apps = slices.DeleteFunc(slices.Clone(m.Apps), func(a config.App) bool { return !s.wanted(m, a.ID) })
+		p = preview(config.Diff(&running, &wanted), &wanted, s.State())
+	})
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// preview puts a change into the words of a plan. wanted is what the change leads
+// to, now is what runs.
+func preview(c config.Change, wanted *config.Mesh, now *state.Mesh) *state.Plan {
+	p := &state.Plan{Items: []state.PlanItem{}}
+	add := func(kind, name string, a state.Action, streams int, why ...string) {
+		p.Items = append(p.Items, state.PlanItem{Kind: kind, Name: name, Action: a, Why: why, Streams: streams})
+	}
+	for i := range wanted.Apps {
+		a := &wanted.Apps[i]
+		switch change := c.App(a.ID); {
+		case slices.Contains(c.Added, a.ID):
+			add("app", a.ID, state.StartApp, 0)
+		case change == nil:
+			add("app", a.ID, state.Nothing, 0)
+		default:
+			previewApp(*change, now, add)
+		}
+	}
+	for _, id := range c.Removed {
+		add("app", id, state.StopForGood, calls(now, id, 0), "not in the file")
+	}
+	for _, f := range c.Mesh {
+		if f.Effect == config.Live { // what costs apps something is said of them
+			add("mesh", f.Key, state.Swap, 0, f.String())
+		}
+	}
+	for _, group := range []struct {
+		kind  string
+		names config.Names
+	}{{"component", c.Components}, {"resiliency", c.Resiliency}, {"fault", c.Faults}} {
+		for _, name := range group.names.Added {
+			add(group.kind, name, state.New, 0)
+		}
+		for _, name := range group.names.Changed {
+			add(group.kind, name, state.Swap, 0)
+		}
+		for _, name := range group.names.Removed {
+			add(group.kind, name, state.Gone, 0, "not in the file")
+		}
+	}
+	if c.Subscriptions {
+		add("subscriptions", "", state.Swap, 0)
+	}
+	return p
+}
+
+// previewApp says what happens to an app that stays: what steps says, with what
+// it costs.
+func previewApp(c config.AppChange, now *state.Mesh, add func(kind, name string, a state.Action, streams int, why ...string)) {
+	var scale, rest []string
+	for _, f := range c.Fields {
+		if f.Effect == config.Scale {
+			scale = append(scale, f.String())
+		} else {
+			rest = append(rest, f.String())
+		}
+	}
+	for _, s := range plan(config.Change{Changed: []config.AppChange{c}}) {
+		switch s.do {
+		case stepRebuild:
+			add("app", c.ID, state.RebuildApp, calls(now, c.ID, 0), slices.Concat(rest, scale)...)
+		case stepRestart:
+			add("app", c.ID, state.RestartApp, calls(now, c.ID, 0), rest...)
+		case stepAdopt:
+			add("app", c.ID, state.Swap, 0, rest...)
+		case stepScale:
+			why := scale
+			if c.Effect&^(config.Scale|config.Live) == 0 {
+				why = slices.Concat(scale, rest)
+			}
+			add("app", c.ID, state.ScaleTo, calls(now, c.ID, c.To), why...)
+		case stepAdd, stepRemove: // an app that stays has neither
+		}
+	}
+}
+
+// calls counts the calls under way at the instances of an app that are numbered
+// above keep.
+func calls(now *state.Mesh, app string, keep int) (n int) {
+	a := now.Find(app)
+	if a == nil {
+		return 0
+	}
+	for _, i := range a.Instances {
+		if index(app, i.Name) > keep {
+			n += i.Calls
+		}
+	}
+	return n
+}
+
+// index gives the number of an instance from its name.
+func index(app, instance string) int {
+	n := 1
+	if rest, ok := strings.CutPrefix(instance, app+"-"); ok {
+		_, _ = fmt.Sscanf(rest, "%d", &n) // the first instance has no number
+	}
+	return n
+}
