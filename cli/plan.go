@@ -92,10 +92,10 @@ func (e Env) plan(cmd *cobra.Command, args []string, asJSON bool) error {
 func fresh(m *config.Mesh) *state.Plan {
 	p := &state.Plan{Items: []state.PlanItem{}}
 	for i := range m.Apps {
-		p.Items = append(p.Items, state.PlanItem{Kind: "app", Name: m.Apps[i].ID, Action: state.StartApp})
+		p.Items = append(p.Items, state.PlanItem{Kind: "app", Name: m.Apps[i].ID, Action: state.PlanStart})
 	}
 	for _, c := range m.Components {
-		p.Items = append(p.Items, state.PlanItem{Kind: "component", Name: c.Name, Action: state.New})
+		p.Items = append(p.Items, state.PlanItem{Kind: "component", Name: c.Name, Action: state.PlanAdd})
 	}
 	return p
 }

@@ -21,9 +21,9 @@ func TestPlanOfRunning(t *testing.T) {
 	r.Mesh.OnPlan(func(text []byte) (*state.Plan, error) {
 		asked <- string(text)
 		return &state.Plan{Items: []state.PlanItem{
-			{Kind: "app", Name: "orders", Action: state.RestartApp, Why: []string{"command changed", "env LEVEL changed"}, Streams: 2},
-			{Kind: "app", Name: "web", Action: state.Nothing},
-			{Kind: "subscriptions", Action: state.Swap},
+			{Kind: "app", Name: "orders", Action: state.PlanRestart, Why: []string{"command changed", "env LEVEL changed"}, Streams: 2},
+			{Kind: "app", Name: "web", Action: state.PlanNothing},
+			{Kind: "subscriptions", Action: state.PlanSwap},
 		}}, nil
 	})
 	want := `app orders     restart  2 calls under way  command changed, env LEVEL changed
@@ -45,7 +45,7 @@ subscriptions  hot-swap
 	}
 
 	r.Mesh.OnPlan(func([]byte) (*state.Plan, error) {
-		return &state.Plan{Items: []state.PlanItem{{Kind: "app", Name: "web", Action: state.Nothing}}}, nil
+		return &state.Plan{Items: []state.PlanItem{{Kind: "app", Name: "web", Action: state.PlanNothing}}}, nil
 	})
 	s.says(0, words("plan"), "app web  nothing", "nothing would change")
 

@@ -46,19 +46,19 @@ func preview(c config.Change, wanted *config.Mesh, now *state.Mesh) *state.Plan 
 		a := &wanted.Apps[i]
 		switch change := c.App(a.ID); {
 		case slices.Contains(c.Added, a.ID):
-			add("app", a.ID, state.StartApp, 0)
+			add("app", a.ID, state.PlanStart, 0)
 		case change == nil:
-			add("app", a.ID, state.Nothing, 0)
+			add("app", a.ID, state.PlanNothing, 0)
 		default:
 			previewApp(*change, now, add)
 		}
 	}
 	for _, id := range c.Removed {
-		add("app", id, state.StopForGood, calls(now, id, 0), "not in the file")
+		add("app", id, state.PlanStop, calls(now, id, 0), "not in the file")
 	}
 	for _, f := range c.Mesh {
 		if f.Effect == config.Live { // what costs apps something is said of them
-			add("mesh", f.Key, state.Swap, 0, f.String())
+			add("mesh", f.Key, state.PlanSwap, 0, f.String())
 		}
 	}
 	for _, group := range []struct {
@@ -66,17 +66,17 @@ func preview(c config.Change, wanted *config.Mesh, now *state.Mesh) *state.Plan 
 		names config.Names
 	}{{"component", c.Components}, {"resiliency", c.Resiliency}, {"fault", c.Faults}} {
 		for _, name := range group.names.Added {
-			add(group.kind, name, state.New, 0)
+			add(group.kind, name, state.PlanAdd, 0)
 		}
 		for _, name := range group.names.Changed {
-			add(group.kind, name, state.Swap, 0)
+			add(group.kind, name, state.PlanSwap, 0)
 		}
 		for _, name := range group.names.Removed {
-			add(group.kind, name, state.Gone, 0, "not in the file")
+			add(group.kind, name, state.PlanRemove, 0, "not in the file")
 		}
 	}
 	if c.Subscriptions {
-		add("subscriptions", "", state.Swap, 0)
+		add("subscriptions", "", state.PlanSwap, 0)
 	}
 	return p
 }
@@ -95,17 +95,17 @@ func previewApp(c config.AppChange, now *state.Mesh, add func(kind, name string,
 	for _, s := range plan(config.Change{Changed: []config.AppChange{c}}) {
 		switch s.do {
 		case stepRebuild:
-			add("app", c.ID, state.RebuildApp, calls(now, c.ID, 0), slices.Concat(rest, scale)...)
+			add("app", c.ID, state.PlanRebuild, calls(now, c.ID, 0), slices.Concat(rest, scale)...)
 		case stepRestart:
-			add("app", c.ID, state.RestartApp, calls(now, c.ID, 0), rest...)
+			add("app", c.ID, state.PlanRestart, calls(now, c.ID, 0), rest...)
 		case stepAdopt:
-			add("app", c.ID, state.Swap, 0, rest...)
+			add("app", c.ID, state.PlanSwap, 0, rest...)
 		case stepScale:
 			why := scale
 			if c.Effect&^(config.Scale|config.Live) == 0 {
 				why = slices.Concat(scale, rest)
 			}
-			add("app", c.ID, state.ScaleTo, calls(now, c.ID, c.To), why...)
+			add("app", c.ID, state.PlanScale, calls(now, c.ID, c.To), why...)
 		case stepAdd, stepRemove: // an app that stays has neither
 		}
 	}

@@ -8,7 +8,7 @@ type Plan struct {
 // Empty says whether the mesh would stay as it is.
 func (p *Plan) Empty() bool {
 	for _, i := range p.Items {
-		if i.Action != Nothing {
+		if i.Action != PlanNothing {
 			return false
 		}
 	}
@@ -27,16 +27,16 @@ type PlanItem struct {
 // Action is what happens to an item of a plan.
 type Action string
 
-// The actions. Swap counts at once while calls go on; New and Gone are things
-// that come and go without a process; Rebuild is a Restart with a new sidecar.
+// The actions. PlanSwap counts at once while calls go on; PlanAdd and PlanRemove
+// are of things without a process; PlanRebuild is a restart with a new sidecar.
 const (
-	Nothing     Action = "nothing"
-	Swap        Action = "hot-swap"
-	New         Action = "add"
-	Gone        Action = "remove"
-	ScaleTo     Action = "scale"
-	RestartApp  Action = "restart"
-	RebuildApp  Action = "restart with a new sidecar"
-	StartApp    Action = "start"
-	StopForGood Action = "stop"
+	PlanNothing Action = "nothing"
+	PlanSwap    Action = "hot-swap"
+	PlanAdd     Action = "add"
+	PlanRemove  Action = "remove"
+	PlanScale   Action = "scale"
+	PlanRestart Action = "restart"
+	PlanRebuild Action = "restart with a new sidecar"
+	PlanStart   Action = "start"
+	PlanStop    Action = "stop"
 )
