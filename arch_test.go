@@ -32,6 +32,7 @@ func floor() map[string][]string {
 		"mesh/runtime/stream":                 {"mesh/runtime/flow"},
 		"mesh/runtime/appchan":                {"mesh/runtime/stream", "mesh/runtime/flow"},
 		"mesh/runtime/metrics":                {},
+		"mesh/runtime/names":                  {},
 		"mesh/runtime/policy":                 {"mesh/runtime/stream", "mesh/runtime/flow"},
 		"mesh/runtime/resource":               {},
 		"mesh/runtime/component":              {"mesh/runtime/flow", "mesh/runtime/resource"},

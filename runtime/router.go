@@ -127,6 +127,9 @@ func (r *router) call(ctx context.Context, c *stream.Call, addr, instance string
 		}
 		c.Flow.Route(w.peer)
 		reply, err := w.Handle(ctx, c)
+		if err == nil {
+			c.Flow.Replied(reply.Status)
+		}
 		if !errors.Is(err, stream.ErrRetired) {
 			return reply, err
 		}
