@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -81,7 +82,7 @@ func TestExtendedMetadataIsBounded(t *testing.T) {
 	var err error
 	n := 0
 	for ; err == nil && n < 2*maxExtended; n++ {
-		err = a.SetMetadata(fmt.Sprint(n), "x")
+		err = a.SetMetadata(strconv.Itoa(n), "x")
 	}
 	if err == nil || !strings.Contains(err.Error(), "1024") {
 		t.Errorf("after %d attributes: %v", n, err)
