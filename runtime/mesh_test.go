@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -204,12 +205,23 @@ func crash(t testing.TB, w http.ResponseWriter) {
 	_ = c.Close()
 }
 
-// fixedNames resolves from a map.
-type fixedNames map[string][]netip.AddrPort
+// changing resolves from a map that a test changes.
+type changing struct {
+	mu    sync.Mutex
+	addrs map[string][]netip.AddrPort
+}
 
-func (f fixedNames) Resolve(_ context.Context, appID string) ([]netip.AddrPort, error) {
+func (c *changing) set(appID string, addrs ...netip.AddrPort) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.addrs = map[string][]netip.AddrPort{appID: addrs}
+}
+
+func (c *changing) Resolve(_ context.Context, appID string) ([]netip.AddrPort, error) {
 	if appID == "broken" {
 		return nil, errors.New("the network is down")
 	}
-	return f[appID], nil
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.addrs[appID], nil
 }

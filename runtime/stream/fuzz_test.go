@@ -79,7 +79,7 @@ func FuzzInbound(f *testing.F) {
 	}))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		id := strconv.FormatInt(calls.Add(1), 10)
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
 		s, err := c.CallLocalStream(ctx)
 		if err != nil {

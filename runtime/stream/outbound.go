@@ -42,6 +42,7 @@ type Outbound struct {
 	senders sync.WaitGroup
 
 	calls      atomic.Int64 // under way; far below 0: retired
+	closed     atomic.Bool
 	streams    atomic.Bool  // the peer has answered to a stream
 	unaryUntil atomic.Int64 // until when, in Unix nanoseconds, it is known not to
 }
@@ -68,6 +69,7 @@ func NewOutbound(o OutboundOptions) (*Outbound, error) {
 // Close breaks off the calls under way and waits until no request body is
 // being read any more.
 func (o *Outbound) Close() error {
+	o.closed.Store(true)
 	err := o.conn.Close()
 	o.senders.Wait()
 	return err
@@ -82,8 +84,8 @@ func (o *Outbound) Retire() (bool, error) {
 	return true, o.Close()
 }
 
-// ErrRetired is why a call was not made by an Outbound that has been retired.
-var ErrRetired = errors.New("this connection was given up because nobody used it")
+// ErrRetired is why a call was not made by an Outbound that is closed.
+var ErrRetired = errors.New("the connection has been given up")
 
 const retired = -1 << 62
 
@@ -210,10 +212,12 @@ func (o *Outbound) notOpened(ctx context.Context, err error) error {
 	if cause := context.Cause(ctx); cause != nil {
 		return cause
 	}
-	if status.Code(err) == codes.Unavailable {
-		return &UnreachableError{Addr: o.addr, Err: err}
+	if o.closed.Load() {
+		err = ErrRetired
+	} else if status.Code(err) != codes.Unavailable {
+		return err
 	}
-	return err
+	return &UnreachableError{Addr: o.addr, Err: err}
 }
 
 // head waits for the first frame of the reply.
