@@ -41,7 +41,7 @@ func (p *project) compose(file string) (*Result, error) {
 		return nil, c.errs
 	}
 	top := c.table(c.root, "a compose file")
-	c.r.Draft.Name = interpolated(c.text(top["name"], "name"))
+	c.r.Draft.Name = appID(interpolated(c.text(top["name"], "name")))
 	services := c.pairs(top["services"], "services")
 	bodies := make([]map[string]*yaml.Node, len(services))
 	for i, s := range services {
@@ -259,7 +259,7 @@ func (c *composeFile) words(n *yaml.Node, what string) (words []string, line str
 		return nil, ""
 	}
 	if v.Kind == yaml.ScalarNode {
-		return nil, strings.ReplaceAll(strings.TrimSpace(v.Value), "$$", "$")
+		return nil, strings.ReplaceAll(strings.TrimSpace(c.text(v, what)), "$$", "$")
 	}
 	for _, word := range c.texts(n, what) {
 		words = append(words, strings.ReplaceAll(word, "$$", "$"))

@@ -24,7 +24,7 @@ type Options struct {
 // Dapr turns a dapr.yaml into a draft. Mistakes in it come as config.Errors,
 // each with its line in the dapr.yaml.
 func Dapr(o Options) (*Result, error) {
-	text, err := os.ReadFile(o.File)
+	text, err := readSmall(o.File)
 	if err != nil {
 		return nil, fmt.Errorf("reading the run file: %w", err)
 	}

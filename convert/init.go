@@ -1,6 +1,7 @@
 package convert
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -214,7 +215,11 @@ func readSmall(file string) ([]byte, error) {
 	if !info.Mode().IsRegular() || info.Size() > most {
 		return nil, &fs.PathError{Op: "read", Path: file, Err: errors.New("no file of at most 1 MiB")}
 	}
-	return os.ReadFile(file)
+	text, err := os.ReadFile(file)
+	if err == nil && bytes.IndexByte(text, 0) >= 0 {
+		return nil, &fs.PathError{Op: "read", Path: file, Err: errors.New("it holds a NUL character, as no text does")}
+	}
+	return text, err
 }
 
 // unique gives an id that no app has yet.

@@ -149,6 +149,10 @@ func (f *yamlFile) text(n *yaml.Node, what string) string {
 		f.fail(n, what+" must be text", "")
 		return ""
 	}
+	if strings.ContainsRune(n.Value, 0) {
+		f.fail(n, what+" must not hold a NUL character", "")
+		return ""
+	}
 	return n.Value
 }
 
