@@ -102,10 +102,7 @@ func (e Env) up(ctx context.Context, f upFlags, only []string) error {
 
 	o := supervisor.Options{
 		First: m, Load: e.load, Only: only, Except: f.except, Environ: e.Environ,
-		Guardian: guardian, Flows: flows, Logs: book, Log: log, PID: os.Getpid(), Token: m.APIToken,
-	}
-	if m.APIToken == "auto" {
-		o.Token = rand.Text()
+		Guardian: guardian, Flows: flows, Logs: book, Log: log, PID: os.Getpid(),
 	}
 	if f.isolated {
 		o.Salt = rand.Text()
@@ -134,7 +131,7 @@ func (e Env) up(ctx context.Context, f upFlags, only []string) error {
 	if noNames != nil {
 		super.Warn("names", "apps of other meshes cannot be found: "+noNames.Error(), "mesh doctor")
 	}
-	ctl, err := control.New(control.Options{Dir: dir, Token: o.Token, Mesh: super, Flows: flows, Logs: book, Log: log})
+	ctl, err := control.New(control.Options{Dir: dir, Token: super.Token, Mesh: super, Flows: flows, Logs: book, Log: log})
 	if err != nil {
 		return err
 	}

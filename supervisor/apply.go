@@ -13,23 +13,6 @@ import (
 	"mesh/supervisor/state"
 )
 
-// step is one thing to be done to get from one configuration to another.
-type step struct {
-	app string
-	do  stepKind
-}
-
-type stepKind int
-
-const (
-	stepAdopt   stepKind = iota // the new values take effect without touching the process
-	stepScale                   // more or fewer instances; the others are left alone
-	stepRestart                 // the processes are restarted, their sidecars stay
-	stepRebuild                 // sidecars and processes are replaced
-	stepAdd
-	stepRemove
-)
-
 var errStopping = errors.New("the mesh is stopping")
 
 // Look says that a file has changed. It never blocks.
@@ -59,10 +42,11 @@ func (s *Supervisor) reload(ctx context.Context) {
 		}
 		s.post(func() {
 			if err != nil {
-				s.notice(state.Notice{
-					Level: "error", Code: "config", Text: err.Error(),
-					Hint: "nothing was changed; the mesh goes on with the last good file",
-				})
+				hint := "nothing was changed; the mesh goes on with the last good file"
+				if _, ok := errors.AsType[*RebuildError](err); ok {
+					hint = "free the port or change mesh.toml; saving it tries again"
+				}
+				s.notice(state.Notice{Level: "error", Code: "config", Text: err.Error(), Hint: hint})
 				return
 			}
 			s.withdraw("config", "")
@@ -83,7 +67,7 @@ func (s *Supervisor) lockEdits(ctx context.Context) (unlock func(), err error) {
 }
 
 // Apply makes the running mesh like m and returns when it is. On error nothing
-// has changed.
+// has changed, unless a *RebuildError says otherwise.
 func (s *Supervisor) Apply(ctx context.Context, m *config.Mesh) error {
 	unlock, err := s.lockEdits(ctx)
 	if err != nil {
@@ -92,30 +76,37 @@ func (s *Supervisor) Apply(ctx context.Context, m *config.Mesh) error {
 	defer unlock()
 	began := time.Now()
 	var change config.Change
-	if err := s.ask(ctx, func() { change = config.Diff(s.cfg, m) }); err != nil {
-		return err
-	}
-	if change.Empty() { // but places in the file and its warnings may have moved
-		return s.ask(ctx, func() { s.commit(m, nil) })
-	}
-	_ = s.ask(ctx, func() { // what the file says of the number counts again
+	var steps []step
+	if err := s.ask(ctx, func() {
+		change = config.Diff(s.cfg, m)
 		for _, a := range change.Changed {
-			if a.Effect&config.Scale != 0 {
+			if a.Effect&config.Scale != 0 { // what the file says of the number counts again
 				delete(s.scaled, a.ID)
 			}
 		}
-	})
-	if err := s.carryOut(ctx, m, plan(change)); err != nil {
+		steps = s.steps(m, change)
+	}); err != nil {
+		return err
+	}
+	if change.Empty() && len(steps) == 0 { // but places in the file and its warnings may have moved
+		return s.ask(ctx, func() { s.commit(m, nil) })
+	}
+	err = s.carryOut(ctx, m, steps)
+	if _, most := errors.AsType[*RebuildError](err); err != nil && !most {
 		return err
 	}
 	if s.o.Applied != nil {
 		s.o.Applied(m)
+	}
+	if err != nil {
+		return err
 	}
 	lines := change.Lines()
 	for _, l := range lines {
 		s.say("", "", "%s", l)
 	}
 	s.post(func() {
+		s.warn(m)
 		s.notice(state.Notice{
 			Level: "info", Code: "reload",
 			Text: fmt.Sprintf("mesh.toml applied in %v: %s", time.Since(began).Round(time.Millisecond), strings.Join(lines, "; ")),
@@ -124,43 +115,33 @@ func (s *Supervisor) Apply(ctx context.Context, m *config.Mesh) error {
 	return nil
 }
 
-// plan turns a change into steps. Adding comes first and removing last, so that
-// whatever can be had before something goes, is.
-func plan(c config.Change) []step {
-	var steps []step
-	for _, id := range c.Added {
-		steps = append(steps, step{id, stepAdd})
+// warn shows what of the file does not hold until mesh is started again.
+func (s *Supervisor) warn(m *config.Mesh) {
+	if m.Interface == s.o.First.Interface {
+		s.withdraw("mdns", "")
+		return
 	}
-	for _, a := range c.Changed {
-		switch {
-		case a.Effect&config.Sidecar != 0, movesPort(a):
-			steps = append(steps, step{a.ID, stepRebuild})
-			continue
-		case a.Effect&config.Restart != 0:
-			steps = append(steps, step{a.ID, stepRestart})
-		case a.Effect&config.Scale == 0:
-			steps = append(steps, step{a.ID, stepAdopt})
-		}
-		if a.Effect&config.Scale != 0 {
-			steps = append(steps, step{a.ID, stepScale})
-		}
-	}
-	for _, id := range c.Removed {
-		steps = append(steps, step{id, stepRemove})
-	}
-	return steps
+	s.notice(state.Notice{
+		Level: "warning", Code: "mdns",
+		Text: fmt.Sprintf("mesh still announces its apps on the interface %q; %q counts when mesh is started again", s.o.First.Interface, m.Interface),
+		Hint: "mesh down, then mesh up",
+	})
 }
 
-// movesPort says whether the app is to listen elsewhere, so that its sidecar
-// has to reach it there.
-func movesPort(a config.AppChange) bool {
-	return slices.ContainsFunc(a.Fields, func(f config.Field) bool { return f.Key == "port" })
-}
+// RebuildError says that apps could not be started anew with what mesh.toml
+// says of them. They do not run; everything else is as mesh.toml wants it. The
+// next look at mesh.toml tries again.
+type RebuildError struct{ Err error }
+
+func (e *RebuildError) Error() string { return e.Err.Error() }
+
+// Unwrap gives why.
+func (e *RebuildError) Unwrap() error { return e.Err }
 
 // carryOut tries everything that can fail, then does all of it. The caller
 // holds the edit lock.
 func (s *Supervisor) carryOut(ctx context.Context, m *config.Mesh, steps []step) error {
-	var fresh, leaving, restart []*unit
+	var fresh, leaving []*unit
 	var rebuild []string
 	var failed error
 	err := s.ask(ctx, func() {
@@ -168,6 +149,11 @@ func (s *Supervisor) carryOut(ctx context.Context, m *config.Mesh, steps []step)
 			failed = errStopping
 			return
 		}
+		clear(s.ports.fixed)
+		for i := range m.Apps {
+			s.claim(&m.Apps[i])
+		}
+		var restart []*unit
 		for _, st := range steps {
 			have := s.of(st.app)
 			switch st.do {
@@ -177,7 +163,6 @@ func (s *Supervisor) carryOut(ctx context.Context, m *config.Mesh, steps []step)
 				if a == nil || !s.wanted(m, st.app) {
 					continue
 				}
-				s.claim(a)
 				us, err := s.newUnits(m, a, len(have)+1, s.count(a))
 				fresh = append(fresh, us...)
 				failed = errors.Join(failed, err)
@@ -195,31 +180,61 @@ func (s *Supervisor) carryOut(ctx context.Context, m *config.Mesh, steps []step)
 				leaving = append(leaving, have...)
 			}
 		}
-		if failed != nil {
+		if failed = errors.Join(failed, s.fixedPorts(m, rebuild)); failed != nil {
 			for _, u := range fresh {
 				u.discard()
 			}
 			return
 		}
 		s.commit(m, fresh)
+		for _, u := range restart { // together with their configuration
+			u.renew("mesh.toml has changed")
+		}
 	})
 	if err := errors.Join(err, failed); err != nil {
 		return err
 	}
-	for _, u := range restart {
-		select {
-		case u.asks <- askRestart:
-		case <-u.gone:
-		}
-	}
 	s.stopUnits(leaving, errors.New("removed from mesh.toml"))
 	return s.replace(ctx, m, leaving, rebuild)
+}
+
+// fixedPorts says which port that an app is to move to is taken, while the app
+// still runs where it is.
+func (s *Supervisor) fixedPorts(m *config.Mesh, rebuild []string) (err error) {
+	ours := map[int]bool{}
+	for _, u := range s.units {
+		for _, p := range []int{u.at.app, u.at.http, u.at.grpc} {
+			ours[p] = true
+		}
+	}
+	for _, id := range rebuild {
+		a := m.Find(id)
+		ports := []int{a.HTTPPort, a.GRPCPort}
+		if !s.external(a) {
+			ports = append(ports, a.Port)
+		}
+		for _, p := range ports {
+			if p > 0 && !ours[p] && !portFree(p) {
+				err = errors.Join(err, fmt.Errorf("%s cannot move to port %d: %w", id, p, portTaken(errors.New("it is taken"), p)))
+			}
+		}
+	}
+	return err
 }
 
 // commit makes m the configuration and lets the new units run.
 func (s *Supervisor) commit(m *config.Mesh, fresh []*unit) {
 	s.adoptPolicies(m, s.cfg)
 	s.cfg = m
+	s.useToken(m)
+	for id, q := range s.sources {
+		if a := m.Find(id); a != nil && !s.external(a) {
+			q.configure(m, a)
+			continue
+		}
+		q.end()
+		delete(s.sources, id)
+	}
 	for _, u := range s.units {
 		u.sidecar.Use(stream.Transport(m.Transport))
 		if a := m.Find(u.app); a != nil {
@@ -241,21 +256,35 @@ func (s *Supervisor) replace(ctx context.Context, m *config.Mesh, left []*unit, 
 			s.release(u)
 		}
 		s.units = slices.DeleteFunc(s.units, func(u *unit) bool { return slices.Contains(left, u) })
+		s.forgetNotices()
 		if s.stop {
 			return
 		}
 		for _, id := range rebuild {
 			a := m.Find(id)
-			s.claim(a)
 			us, err := s.newUnits(m, a, 1, s.count(a))
-			failed = errors.Join(failed, err)
+			if err != nil { // all of its instances or none, so that it is missing and tried again
+				failed = errors.Join(failed, err)
+				for _, u := range us {
+					u.discard()
+				}
+				continue
+			}
 			for _, u := range us {
 				s.units = append(s.units, u)
 				s.runUnit(u)
 			}
 		}
 	})
+	if failed != nil {
+		failed = &RebuildError{failed}
+	}
 	return errors.Join(err, failed)
+}
+
+// forgetNotices takes back what was said about apps that are no longer there.
+func (s *Supervisor) forgetNotices() {
+	s.notices = slices.DeleteFunc(s.notices, func(n state.Notice) bool { return n.App != "" && s.cfg.Find(n.App) == nil })
 }
 
 // of gives the units of an app, in the order of their indexes.

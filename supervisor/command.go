@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 
@@ -39,11 +38,13 @@ func (s *Supervisor) Do(ctx context.Context, c state.Command) error {
 func (s *Supervisor) find(ctx context.Context, name string) ([]*unit, error) {
 	var found []*unit
 	var apps []string
+	empty := false
 	err := s.ask(ctx, func() {
+		for i := range s.cfg.Apps {
+			apps = append(apps, s.cfg.Apps[i].ID)
+			empty = empty || s.cfg.Apps[i].ID == name
+		}
 		for _, u := range s.units {
-			if !slices.Contains(apps, u.app) {
-				apps = append(apps, u.app)
-			}
 			if name == "" || u.app == name || u.name == name || fmt.Sprintf("%s-%d", u.app, u.at.index) == name {
 				found = append(found, u)
 			}
@@ -52,8 +53,11 @@ func (s *Supervisor) find(ctx context.Context, name string) ([]*unit, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(found) == 0 {
-		slices.Sort(apps)
+	switch {
+	case len(found) > 0:
+	case empty:
+		return nil, fmt.Errorf("%s has no instances; mesh scale %s=1 starts one", name, name)
+	default:
 		return nil, fmt.Errorf("no app or instance is named %q; there are %s", name, strings.Join(apps, ", "))
 	}
 	return found, nil
@@ -65,7 +69,9 @@ func (s *Supervisor) tell(ctx context.Context, op state.Op, units []*unit) error
 	var wg sync.WaitGroup
 	for i, u := range units {
 		if u.external {
-			errs[i] = fmt.Errorf("%s is external: mesh does not run its process", u.name)
+			if len(units) == 1 {
+				errs[i] = fmt.Errorf("%s is external: mesh does not run its process", u.name)
+			}
 			continue
 		}
 		wg.Go(func() { errs[i] = u.tell(ctx, op) })
@@ -75,60 +81,54 @@ func (s *Supervisor) tell(ctx context.Context, op state.Op, units []*unit) error
 }
 
 func (u *unit) tell(ctx context.Context, op state.Op) error {
-	m := u.s.State()
-	before := find(m, u.name)
-	if before == nil {
-		return fmt.Errorf("%s has been removed", u.name)
+	var gen uint64
+	done := false
+	if err := u.s.ask(ctx, func() { gen, done = u.command(op) }); err != nil {
+		return err
 	}
-	a := map[state.Op]ask{state.Restart: askRestart, state.Start: askStart, state.Stop: askStop}[op]
-	if a == askStart && before.Phase.Live() {
+	if done {
 		return nil
 	}
-	if a == askStop && (before.Phase == state.Stopped || before.Phase == state.Done || before.Phase == state.Failed) {
-		return nil
+	return u.settle(ctx, gen, op == state.Stop)
+}
+
+// command changes what the unit is to be, in the loop. It gives the generation
+// to wait for, or says that there is nothing to do.
+func (u *unit) command(op state.Op) (gen uint64, done bool) {
+	d, phase := u.want.Load(), u.shown.Phase
+	over := phase == state.Done || phase == state.Failed
+	switch {
+	case op == state.Stop && (!d.run || over):
+		return d.gen, phase == state.Stopped || over
+	case op == state.Start && d.run && !over && phase != state.Backoff:
+		return d.gen, false // it starts, or runs, already
 	}
-	select {
-	case u.asks <- a:
-	case <-u.gone:
-		return fmt.Errorf("%s has been removed", u.name)
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-	for {
-		now := find(m, u.name)
-		if now == nil {
-			return fmt.Errorf("%s has been removed", u.name)
-		}
-		if done, err := settled(a, *before, *now); done {
+	u.wish(func(d *desired) {
+		d.gen, d.run, d.why = u.s.nextGeneration(), op != state.Stop, ""
+	})
+	return u.want.Load().gen, false
+}
+
+// settle waits until the unit has become what was asked for with generation gen.
+func (u *unit) settle(ctx context.Context, gen uint64, stop bool) error {
+	for m := u.s.State(); ; {
+		done, err := settled(m, u.name, gen, stop)
+		if done {
 			return err
 		}
 		version := m.Version
-		m = u.s.Wait(ctx, version)
-		if m.Version == version {
-			if err := context.Cause(ctx); err != nil {
-				return fmt.Errorf("waiting for %s, which is %s: %w", u.name, now.Phase, err)
-			}
-			return fmt.Errorf("the mesh stopped while %s was %s", u.name, now.Phase)
+		if m = u.s.Wait(ctx, version); m.Version != version {
+			continue
 		}
-	}
-}
-
-// settled says whether an instance has become what was asked for.
-func settled(a ask, before, now state.Instance) (done bool, err error) {
-	if a == askStop {
-		return now.Phase == state.Stopped, nil
-	}
-	started := now.Starts > before.Starts
-	switch now.Phase {
-	case state.Ready, state.Done:
-		return started, nil
-	case state.Backoff, state.Failed:
-		if started || now.Since.After(before.Since) {
-			return true, fmt.Errorf("%s %s", now.Name, now.Reason)
+		phase := state.Stopped
+		if now := find(m, u.name); now != nil {
+			phase = now.Phase
 		}
-	case state.Pending, state.Starting, state.Stopping, state.Stopped:
+		if err := context.Cause(ctx); err != nil {
+			return fmt.Errorf("waiting for %s, which is %s: %w", u.name, phase, err)
+		}
+		return fmt.Errorf("the mesh stopped while %s was %s", u.name, phase)
 	}
-	return false, nil
 }
 
 // find gives the instance of that name, nil when there is none.
@@ -170,7 +170,7 @@ func (s *Supervisor) rescale(id string, count int) error {
 			continue
 		case count < 0:
 			return errors.New("the number of instances cannot be negative")
-		case a.External():
+		case s.external(a):
 			return errors.New("the app is external: mesh does not run its processes")
 		case a.Port > 0 && count > 1:
 			return fmt.Errorf("it listens on the fixed port %d, so it can have only one instance; set apps.%s.port = \"auto\"", a.Port, id)

@@ -31,7 +31,7 @@ func TestUnmet(t *testing.T) {
 		{"completed", mesh(state.Done), ""},
 		{"ready", &state.Mesh{}, "db, which does not run"},
 	} {
-		got := unmet(tt.mesh, []config.Dependency{{App: "db", Condition: tt.condition}})
+		got, _ := unmet(tt.mesh, []config.Dependency{{App: "db", Condition: tt.condition}})
 		if got != tt.want {
 			t.Errorf("%s with %v: %q, want %q", tt.condition, tt.mesh.Apps, got, tt.want)
 		}

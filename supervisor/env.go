@@ -17,13 +17,12 @@ type place struct {
 	app      int // 0: the app does not listen
 	http     int
 	grpc     int
-	metrics  int
 }
 
 // childEnv builds the environment of an app's process: ours, what `dapr run`
 // gives to an app, the ports of the other apps, and last what mesh.toml and its
 // env files say, which wins.
-func childEnv(base []string, m *config.Mesh, a *config.App, p place, token string, siblings map[string]int) []string {
+func childEnv(base []string, m *config.Mesh, a *config.App, p place, t tokens, siblings map[string]int) []string {
 	env := newEnviron(base)
 	env.set("APP_ID", a.ID)
 	env.set("APP_CHANNEL_ADDRESS", "127.0.0.1")
@@ -34,11 +33,11 @@ func childEnv(base []string, m *config.Mesh, a *config.App, p place, token strin
 	}
 	env.set("DAPR_HTTP_PORT", strconv.Itoa(p.http))
 	env.set("DAPR_GRPC_PORT", strconv.Itoa(p.grpc))
-	if p.metrics > 0 {
-		env.set("DAPR_METRICS_PORT", strconv.Itoa(p.metrics))
+	if t.api != "" {
+		env.set("DAPR_API_TOKEN", t.api)
 	}
-	if token != "" {
-		env.set("DAPR_API_TOKEN", token)
+	if t.app != "" {
+		env.set("APP_API_TOKEN", t.app)
 	}
 	env.set("MESH_INSTANCE", p.instance)
 	env.set("MESH_INDEX", strconv.Itoa(p.index))

@@ -18,10 +18,11 @@ const (
 // portBook hands out ports and remembers which are spoken for.
 type portBook struct {
 	salt  string
-	taken map[int]bool
+	taken map[int]bool // handed out
+	fixed map[int]bool // those that the user has fixed
 }
 
-func newPortBook(salt string) *portBook { return &portBook{salt: salt, taken: map[int]bool{}} }
+func newPortBook(salt string) *portBook { return &portBook{salt: salt, taken: map[int]bool{}, fixed: map[int]bool{}} }
 
 // pick gives a free port for a purpose such as "orders/1/http": always the
 // same one as long as nobody else holds it.
@@ -31,16 +32,13 @@ func (b *portBook) pick(purpose string) (int, error) {
 	start := int(h.Sum32() % portRange)
 	for i := range portRange {
 		p := portBase + (start+i)%portRange
-		if !b.taken[p] && portFree(p) {
+		if !b.taken[p] && !b.fixed[p] && portFree(p) {
 			b.taken[p] = true
 			return p, nil
 		}
 	}
 	return 0, fmt.Errorf("no free port between %d and %d for %s", portBase, portBase+portRange-1, purpose)
 }
-
-// claim marks a port as spoken for, which the user has fixed.
-func (b *portBook) claim(port int) { b.taken[port] = true }
 
 // free gives a port back.
 func (b *portBook) free(port int) { delete(b.taken, port) }

@@ -2,45 +2,54 @@ package supervisor
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"os/exec"
 	"regexp"
 	"strings"
 	"sync"
 	"time"
 
+	pb "github.com/dapr/dapr/pkg/proto/runtime/v1"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	health "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/protobuf/types/known/emptypb"
 
 	"mesh/supervisor/config"
+	"mesh/supervisor/proc"
 )
 
-// check looks once whether an app is ready; the error says in words what is
+// check looks once whether an app is well; the error says in words what is
 // still missing.
 type check func(ctx context.Context) error
 
 // readiness is how one start of an app is watched until it is ready.
 type readiness struct {
 	check    check // nil: ready at once
-	interval time.Duration
+	first    time.Duration
+	interval time.Duration     // the longest pause between checks
 	timeout  time.Duration     // of one check
 	line     func(text string) // told every line of output; nil when nobody needs them
+	env      []string          // of the process
 }
+
+// eager is the first pause between checks that cost next to nothing.
+const eager = 5 * time.Millisecond
 
 // newReadiness turns the configuration into a check. A declared port without a
 // probe is checked by connecting to it; an app without either is ready as soon
 // as it runs.
-func newReadiness(a *config.App, port int, dir string, env []string) readiness {
-	r := readiness{interval: 100 * time.Millisecond, timeout: time.Second}
-	p := a.Ready
+func (u *unit) newReadiness(d *desired, env []string) readiness {
+	r := readiness{first: eager, interval: 100 * time.Millisecond, timeout: time.Second, env: env}
+	p := d.app.Ready
 	if p == nil {
-		if port > 0 {
-			r.check = tcpCheck(port)
+		if u.at.app > 0 {
+			r.check = tcpCheck(u.at.app)
 		}
 		return r
 	}
@@ -51,18 +60,30 @@ func newReadiness(a *config.App, port int, dir string, env []string) readiness {
 		r.timeout = p.Timeout
 	}
 	switch {
-	case p.HTTP != "":
-		r.check = httpCheck(p.HTTP, port)
-	case p.GRPC != "":
-		r.check = grpcCheck(p.GRPC, port)
 	case p.Log != "":
 		r.check, r.line = logCheck(p.Log)
 	case p.Exec != "":
-		r.check = execCheck(p.Exec, dir, env)
-	case p.TCP && port > 0:
-		r.check = tcpCheck(port)
+		r.first = r.interval
+		fallthrough
+	default:
+		r.check = u.probe(p, d.app, env)
 	}
 	return r
+}
+
+// probe gives the check of a probe, nil when there is nothing to check.
+func (u *unit) probe(p *config.Probe, a *config.App, env []string) check {
+	switch {
+	case p.HTTP != "":
+		return httpCheck(p.HTTP, a.Protocol, u.at.app)
+	case p.GRPC != "":
+		return grpcCheck(p.GRPC, a.Protocol, u.at.app)
+	case p.Exec != "":
+		return u.s.execCheck(u.name, p.Exec, a.Dir, env)
+	case u.at.app > 0:
+		return tcpCheck(u.at.app)
+	}
+	return nil
 }
 
 // wait blocks until the check succeeds or ctx ends; late is told, at most once
@@ -71,9 +92,10 @@ func (r readiness) wait(ctx context.Context, late func(why string)) error {
 	if r.check == nil {
 		return nil
 	}
-	tick := time.NewTicker(r.interval)
+	pause := min(r.first, r.interval)
+	tick := time.NewTimer(pause)
 	defer tick.Stop()
-	var told time.Time
+	told := time.Now() // who is quick has nothing to explain
 	for {
 		tryCtx, cancel := context.WithTimeout(ctx, r.timeout)
 		err := r.check(tryCtx)
@@ -90,6 +112,8 @@ func (r readiness) wait(ctx context.Context, late func(why string)) error {
 			return context.Cause(ctx)
 		case <-tick.C:
 		}
+		pause = min(pause*3/2, r.interval)
+		tick.Reset(pause)
 	}
 }
 
@@ -98,29 +122,41 @@ func tcpCheck(port int) check {
 		var d net.Dialer
 		c, err := d.DialContext(ctx, "tcp", loopback(port))
 		if err != nil {
-			return fmt.Errorf("port %d does not accept connections yet", port)
+			return fmt.Errorf("port %d does not accept connections", port)
 		}
 		return c.Close()
 	}
 }
 
-func httpCheck(target string, port int) check {
+// httpCheck asks a path of the app, or a whole URL. Its connection is closed by
+// us, not by the app, whose port would be taken for a minute otherwise.
+func httpCheck(target, protocol string, port int) check {
 	url := target
 	if !strings.Contains(target, "://") {
-		url = "http://" + loopback(port) + "/" + strings.TrimPrefix(target, "/")
+		scheme := "http"
+		if protocol == "https" || protocol == "grpcs" {
+			scheme = "https"
+		}
+		url = scheme + "://" + loopback(port) + "/" + strings.TrimPrefix(target, "/")
+	}
+	tr := &http.Transport{TLSClientConfig: anyCertificate()}
+	if protocol == "h2c" || protocol == "grpc" {
+		tr.Protocols = new(http.Protocols)
+		tr.Protocols.SetUnencryptedHTTP2(true)
 	}
 	client := &http.Client{
-		Transport:     &http.Transport{DisableKeepAlives: true},
+		Transport:     tr,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	return func(ctx context.Context) error {
+		defer client.CloseIdleConnections()
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 		if err != nil {
 			return fmt.Errorf("asking %s: %w", url, err)
 		}
 		resp, err := client.Do(req)
 		if err != nil {
-			return fmt.Errorf("%s does not answer yet", url)
+			return fmt.Errorf("%s does not answer", url)
 		}
 		_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 1<<16))
 		_ = resp.Body.Close()
@@ -131,22 +167,60 @@ func httpCheck(target string, port int) check {
 	}
 }
 
-func grpcCheck(service string, port int) check {
+// anyCertificate accepts what a server on this machine shows: apps under
+// development sign their certificates themselves.
+func anyCertificate() *tls.Config {
+	return &tls.Config{InsecureSkipVerify: true} //nolint:gosec // the app of the user, on loopback
+}
+
+// dial connects to the app's gRPC server.
+func dial(protocol string, port int) (*grpc.ClientConn, error) {
+	creds := insecure.NewCredentials()
+	if protocol == "grpcs" || protocol == "https" {
+		creds = credentials.NewTLS(anyCertificate())
+	}
+	conn, err := grpc.NewClient(loopback(port), grpc.WithTransportCredentials(creds))
+	if err != nil {
+		return nil, fmt.Errorf("preparing the gRPC check: %w", err)
+	}
+	return conn, nil
+}
+
+func grpcCheck(service, protocol string, port int) check {
 	if service == "*" {
 		service = ""
 	}
 	return func(ctx context.Context) error {
-		conn, err := grpc.NewClient(loopback(port), grpc.WithTransportCredentials(insecure.NewCredentials()))
+		conn, err := dial(protocol, port)
 		if err != nil {
-			return fmt.Errorf("asking the gRPC health service: %w", err)
+			return err
 		}
 		defer conn.Close()
 		resp, err := health.NewHealthClient(conn).Check(ctx, &health.HealthCheckRequest{Service: service})
 		if err != nil {
-			return errors.New("the gRPC health service does not answer yet")
+			return errors.New("the gRPC health service does not answer")
 		}
 		if resp.GetStatus() != health.HealthCheckResponse_SERVING {
 			return fmt.Errorf("the gRPC health service says %s", resp.GetStatus())
+		}
+		return nil
+	}
+}
+
+// healthCheck is Dapr's app health check: a path over HTTP, the method
+// HealthCheck over gRPC.
+func healthCheck(h *config.Health, protocol string, port int) check {
+	if protocol != "grpc" && protocol != "grpcs" {
+		return httpCheck(h.Path, protocol, port)
+	}
+	return func(ctx context.Context) error {
+		conn, err := dial(protocol, port)
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		if _, err := pb.NewAppCallbackHealthCheckClient(conn).HealthCheck(ctx, &emptypb.Empty{}); err != nil {
+			return errors.New("the gRPC method HealthCheck fails")
 		}
 		return nil
 	}
@@ -176,15 +250,67 @@ func logCheck(pattern string) (check, func(string)) {
 	}, line
 }
 
-func execCheck(line, dir string, env []string) check {
+// execCheck runs a line for the shell, which cannot outlive the check.
+func (s *Supervisor) execCheck(name, line, dir string, env []string) check {
 	return func(ctx context.Context) error {
-		cmd := exec.CommandContext(ctx, "sh", "-c", line)
-		cmd.Dir, cmd.Env = dir, env
-		cmd.WaitDelay = time.Second
-		if out, err := cmd.CombinedOutput(); err != nil {
-			first, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
-			return fmt.Errorf("`%s` says %w: %s", line, err, first)
+		var out head
+		exit, err := s.shell(ctx, "the check of "+name, line, dir, env, out.add)
+		switch {
+		case err != nil:
+			return err
+		case ctx.Err() != nil:
+			return fmt.Errorf("`%s` takes too long", line)
+		case !exit.Success():
+			first, _, _ := strings.Cut(strings.TrimSpace(out.String()), "\n")
+			return fmt.Errorf("`%s` %s: %s", line, exit, first)
 		}
 		return nil
 	}
+}
+
+// shell runs a line for the shell to its end. The end of ctx ends it together
+// with all that it has started.
+func (s *Supervisor) shell(ctx context.Context, name, line, dir string, env []string, out func(proc.Line)) (proc.Exit, error) {
+	child, err := proc.Start(proc.Spec{Name: name, Shell: line, Dir: dir, Env: env}, s.o.Guardian, out)
+	if err != nil {
+		return proc.Exit{}, err //nolint:wrapcheck // it says what was to be started
+	}
+	select {
+	case <-child.Done():
+	case <-ctx.Done():
+		child.Stop(ctx) // at once: ctx has ended
+	}
+	return child.Exit(), nil
+}
+
+// head keeps the first lines of an output: compilers say what matters first.
+type head struct {
+	mu    sync.Mutex
+	lines []string
+	more  int
+}
+
+const (
+	headLines = 30
+	headWidth = 300
+)
+
+func (h *head) add(l proc.Line) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.lines) == headLines {
+		h.more++
+		return
+	}
+	h.lines = append(h.lines, strings.Clone(l.Text[:min(len(l.Text), headWidth)]))
+}
+
+func (h *head) String() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	text := strings.Join(h.lines, "\n")
+	if h.more > 0 {
+		text += fmt.Sprintf("\n(and %d more lines)", h.more)
+	}
+	return text
 }

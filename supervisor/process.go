@@ -14,47 +14,27 @@ import (
 	"mesh/supervisor/state"
 )
 
-// ask is what a command or an edit wants of a unit's process.
-type ask int
-
-const (
-	askRestart ask = iota // stop it when it runs, then start it
-	askStart              // start it unless it runs
-	askStop               // stop it and leave it stopped
-)
-
-// drainGrace bounds how long calls in flight may take before their app is stopped.
-const drainGrace = 10 * time.Second
-
 // process keeps the unit's child as it is wanted until ctx ends.
 func (u *unit) process(ctx context.Context) error {
-	if u.external {
-		return u.attend(ctx)
-	}
 	var t tracker
-	running := true
+	var last ending
 	for ctx.Err() == nil {
-		if !running {
-			if running = u.idle(ctx); running {
-				t.reset()
-			}
-			continue
-		}
-		if again, ok := u.awaitDependencies(ctx); !ok {
-			running = again
-			continue
-		}
-		end := u.once(ctx)
-		switch {
-		case ctx.Err() != nil:
-		case end.ask != nil && *end.ask == askStop:
-			u.phase(state.Stopped, "stopped by a command")
-			u.refuse("has been stopped")
-			running = false
-		case end.ask != nil:
+		d := u.want.Load()
+		if d.gen != u.gen {
+			u.gen = d.gen
 			t.reset()
+		}
+		switch {
+		case u.external:
+			u.attend(ctx)
+		case !d.run:
+			u.stopped(last)
+			u.await(ctx, d, 0)
 		default:
-			running = u.judge(ctx, &t, end)
+			last = u.once(ctx, d)
+			if ctx.Err() == nil && !last.asked {
+				u.judge(ctx, d, &t, last)
+			}
 		}
 	}
 	u.refuse("is being stopped")
@@ -62,11 +42,22 @@ func (u *unit) process(ctx context.Context) error {
 	return nil
 }
 
+// stopped shows that a command has stopped the process.
+func (u *unit) stopped(end ending) {
+	reason := "stopped by a command"
+	if end.exit.Killed {
+		reason += "; it " + end.exit.String()
+	}
+	u.phase(state.Stopped, reason)
+	u.refuse("has been stopped")
+}
+
 // ending is how one run of the process ended.
 type ending struct {
-	ask  *ask // because it was asked to
-	exit proc.Exit
-	err  error // it could not be started
+	asked bool // because something else is wanted
+	exit  proc.Exit
+	err   error // why it could not be started, or had to be ended
+	final bool  // trying again would not help
 }
 
 func (e ending) reason() string {
@@ -76,18 +67,9 @@ func (e ending) reason() string {
 	return e.exit.String()
 }
 
-// idle waits until the unit is asked to start.
-func (u *unit) idle(ctx context.Context) (start bool) {
-	select {
-	case a := <-u.asks:
-		return a != askStop
-	case <-ctx.Done():
-		return false
-	}
-}
-
-// judge decides what follows the end of a process that nobody asked for.
-func (u *unit) judge(ctx context.Context, t *tracker, end ending) (again bool) {
+// judge decides what follows an end that nobody asked for. It returns when it
+// is time to look again at what is wanted.
+func (u *unit) judge(ctx context.Context, d *desired, t *tracker, end ending) {
 	c := u.config()
 	fine := end.err == nil && end.exit.Signal == 0 && (end.exit.Code == 0 || slices.Contains(c.SuccessCodes, end.exit.Code))
 	switch {
@@ -95,35 +77,28 @@ func (u *unit) judge(ctx context.Context, t *tracker, end ending) (again bool) {
 		u.phase(state.Done, end.reason())
 		u.refuse("has exited")
 		u.s.say(u.app, u.name, "%s", end.reason())
-		return false
+		u.recovered()
+		u.await(ctx, d, 0)
+		return
+	case end.final:
+		u.giveUp(end, "")
+		u.await(ctx, d, 0)
+		return
 	case !fine && c.Restart == "never":
-		u.giveUp(end, "it is not to be restarted (restart = \"never\")")
-		return false
+		u.giveUp(end, "; it is not to be restarted (restart = \"never\")")
+		u.await(ctx, d, 0)
+		return
 	}
 	delay, over := firstBackoff, false
 	if !fine {
 		if delay, over = t.failed(time.Now(), jitter()); over {
-			u.giveUp(end, "it has failed too often")
-			return false
+			u.giveUp(end, "; it has failed too often")
+			u.await(ctx, d, 0)
+			return
 		}
 	}
 	u.backoff(end, fine, delay)
-	timer := time.NewTimer(delay)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case a := <-u.asks:
-		t.reset()
-		if a == askStop {
-			u.phase(state.Stopped, "stopped by a command")
-			u.refuse("has been stopped")
-			return false
-		}
-		return true
-	case <-ctx.Done():
-		return true
-	}
+	u.await(ctx, d, delay)
 }
 
 func (u *unit) backoff(end ending, fine bool, delay time.Duration) {
@@ -131,9 +106,10 @@ func (u *unit) backoff(end ending, fine bool, delay time.Duration) {
 	reason := end.reason()
 	u.sidecar.App().Hold(u.name + " " + reason)
 	u.s.say(u.app, u.name, "%s; starts again in %v", reason, delay.Round(10*time.Millisecond))
+	gen := u.gen
 	u.set(func(i *state.Instance) {
-		i.Phase, i.Reason, i.Since, i.Next = state.Backoff, reason, time.Now(), next
-		i.PID, i.CPU, i.Memory = 0, 0, 0
+		i.Phase, i.Reason, i.Since, i.Next, i.Generation = state.Backoff, reason, time.Now(), next, gen
+		i.PID, i.CPU, i.Memory, i.Blocked = 0, 0, 0, false
 		i.Restarts++
 		if !fine {
 			u.s.notice(state.Notice{
@@ -146,14 +122,27 @@ func (u *unit) backoff(end ending, fine bool, delay time.Duration) {
 
 func (u *unit) giveUp(end ending, why string) {
 	reason := end.reason()
-	u.phase(state.Failed, reason+"; "+why)
+	u.phase(state.Failed, reason+why)
 	u.refuse("has failed: " + reason)
-	u.s.say(u.app, u.name, "%s; %s", reason, why)
+	u.s.say(u.app, u.name, "%s%s", reason, why)
 	u.set(func(*state.Instance) {
 		u.s.notice(state.Notice{
-			Level: "error", App: u.app, Code: "crash", Text: u.name + " " + reason + "; " + why + lastWords(end.exit),
+			Level: "error", App: u.app, Code: "crash", Text: u.name + " " + reason + why + lastWords(end.exit),
 			Hint: "mend it, then: mesh restart " + u.app,
 		})
+	})
+}
+
+// recovered takes the notice of a crash back unless another instance of the app
+// is still down.
+func (u *unit) recovered() {
+	u.set(func(*state.Instance) {
+		for _, v := range u.s.of(u.app) {
+			if v.shown.Phase == state.Backoff || v.shown.Phase == state.Failed {
+				return
+			}
+		}
+		u.s.withdraw("crash", u.app)
 	})
 }
 
@@ -170,190 +159,92 @@ func lastWords(e proc.Exit) string {
 
 func (u *unit) refuse(why string) { u.sidecar.App().Refuse(fmt.Errorf("%s %s", u.name, why)) }
 
+// prepare blocks until the process may start: what the app depends on stands as
+// it should, the app has been built, and its port is free.
+func (u *unit) prepare(ctx context.Context, d *desired) error {
+	if err := u.awaitDependencies(ctx); err != nil {
+		return err
+	}
+	if u.source != nil && u.source.needsBuild() {
+		u.pending("is being built", false)
+		if err := u.source.firstBuild(ctx); err != nil {
+			return err
+		}
+	}
+	return u.awaitPort(ctx)
+}
+
 // awaitDependencies blocks until everything that the app depends on stands as
-// it should. ok is false when it was interrupted; again then says whether the
-// process is still wanted.
-func (u *unit) awaitDependencies(ctx context.Context) (again, ok bool) {
+// it should, or ctx ends.
+func (u *unit) awaitDependencies(ctx context.Context) error {
 	m := u.s.State()
 	for said := ""; ; {
-		missing := unmet(m, u.config().DependsOn)
+		missing, hopeless := unmet(m, u.config().DependsOn)
 		if missing == "" {
-			return true, true
+			return nil
 		}
 		if missing != said { // saying it again would be news to all who wait, and so for ever
 			said = missing
 			u.sidecar.App().Hold(u.name + " waits for " + missing)
-			u.phase(state.Pending, "waits for "+missing)
+			u.pending("waits for "+missing, hopeless)
 		}
-		wait, cancel := context.WithCancel(ctx)
-		moved := make(chan *state.Mesh, 1)
-		go func() { moved <- u.s.Wait(wait, m.Version) }() // joined below
-		select {
-		case m = <-moved:
-			for m.Version < u.s.State().Version {
-				m = u.s.State()
+		// A change of the configuration is shown as a new state too.
+		version := m.Version
+		if m = u.s.Wait(ctx, version); m.Version == version {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
 			}
-		case a := <-u.asks:
-			cancel()
-			<-moved
-			if a == askStop {
-				u.phase(state.Stopped, "stopped by a command")
-				u.refuse("has been stopped")
-				return false, false
-			}
-		case <-ctx.Done():
-			cancel()
-			<-moved
-			return false, false
+			return errStopping
 		}
-		cancel()
 	}
 }
 
-// unmet names the first dependency that does not hold, or "".
-func unmet(m *state.Mesh, deps []config.Dependency) string {
+// unmet names the first dependency that does not hold, or ""; hopeless says
+// that somebody has to do something before it can.
+func unmet(m *state.Mesh, deps []config.Dependency) (missing string, hopeless bool) {
 	for _, d := range deps {
 		a := m.Find(d.App)
-		if a == nil {
-			return d.App + ", which does not run"
+		if a == nil || len(a.Instances) == 0 {
+			return d.App + ", which does not run", true
 		}
-		met := slices.ContainsFunc(a.Instances, func(i state.Instance) bool {
-			switch d.Condition {
-			case "started":
-				return i.Phase == state.Starting || i.Phase == state.Ready || i.Phase == state.Done
-			case "completed":
-				return i.Phase == state.Done
-			default:
-				return i.Phase == state.Ready
-			}
-		})
-		if met {
-			continue
-		}
+		open, why := 0, ""
 		for _, i := range a.Instances {
-			if i.Phase == state.Failed {
-				return d.App + ", which has failed"
+			switch {
+			case meets(i.Phase, d.Condition):
+				open = -len(a.Instances) // one instance is enough
+			case i.Phase == state.Failed:
+				why = ", which has failed"
+			case i.Phase == state.Stopped && !m.Stopping:
+				why = ", which has been stopped"
+			case i.Phase == state.Done:
+				why = ", which has exited"
+			case i.Blocked:
+				why = ", which " + i.Reason
+			default:
+				open++
 			}
 		}
-		return fmt.Sprintf("%s to be %s", d.App, d.Condition)
-	}
-	return ""
-}
-
-// once starts the process, opens the app's channel when it is ready and waits
-// for its end, asked for or not.
-func (u *unit) once(ctx context.Context) ending {
-	app := u.sidecar.App()
-	app.Hold(u.name + " is starting")
-	d := u.want.Load()
-	if err := u.awaitPort(ctx); err != nil {
-		return ending{err: err}
-	}
-	var siblings map[string]int
-	if err := u.s.ask(ctx, func() { siblings = u.s.siblings() }); err != nil {
-		return ending{err: err}
-	}
-	env := childEnv(u.s.o.Environ, d.mesh, d.app, u.at, u.s.o.Token, siblings)
-	ready := newReadiness(d.app, u.at.app, d.app.Dir, env)
-	child, err := proc.Start(proc.Spec{
-		Name: u.name, Argv: d.app.Argv, Shell: d.app.Shell, Dir: d.app.Dir, Env: env,
-		Signal: signalNamed(d.app.StopSignal), Grace: d.app.StopGrace,
-	}, u.s.o.Guardian, func(l proc.Line) {
-		u.s.o.Logs.Append(u.app, u.name, l.Stream, l.Text, l.At, l.Partial)
-		if ready.line != nil {
-			ready.line(l.Text)
-		}
-	})
-	if err != nil {
-		return ending{err: err}
-	}
-	u.hold(child)
-	defer u.hold(nil)
-	began := time.Now()
-	u.phase(state.Starting, "")
-	u.set(func(i *state.Instance) { i.PID, i.Started, i.Starts = child.PID(), began, i.Starts+1 })
-
-	life, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	isReady := make(chan error, 1)
-	go func() { // ends with life
-		isReady <- ready.wait(life, func(why string) { u.phase(state.Starting, why) })
-	}()
-	for {
-		select {
-		case err := <-isReady:
-			isReady = nil
-			if err == nil {
-				u.phase(state.Ready, "")
-				u.set(func(*state.Instance) { u.s.withdraw("crash", u.app) })
-				app.Open()
-			}
-		case <-child.Exited():
-			cancel(errors.New("the process has ended"))
-			app.Hold(u.name + " has ended")
-			<-child.Done() // what it started is ended too
-			return ending{exit: child.Exit()}
-		case a := <-u.asks:
-			if a == askStart {
-				continue
-			}
-			cancel(errors.New("stopping"))
-			if a == askStop {
-				u.refuse("is being stopped")
-			} else {
-				app.Hold(u.name + " is restarting")
-			}
-			u.drain(ctx, child)
-			u.end(ctx, child)
-			return ending{ask: &a, exit: child.Exit()}
-		case <-ctx.Done():
-			u.refuse("is being stopped")
-			u.end(ctx, child)
-			return ending{exit: child.Exit()}
+		switch {
+		case open < 0:
+		case open == 0 && why != "":
+			return d.App + why, true
+		default:
+			return fmt.Sprintf("%s to be %s", d.App, d.Condition), false
 		}
 	}
+	return "", false
 }
 
-func (u *unit) hold(c *proc.Child) {
-	u.mu.Lock()
-	u.child = c
-	u.mu.Unlock()
-}
-
-// drain lets calls in flight end before the process is told to stop.
-func (u *unit) drain(ctx context.Context, child *proc.Child) {
-	if n := u.sidecar.App().Stats().Calls; n > 0 {
-		u.phase(state.Stopping, fmt.Sprintf("%d calls in flight", n))
+// meets says whether an instance in that phase meets a condition.
+func meets(p state.Phase, condition string) bool {
+	switch condition {
+	case "started":
+		return p == state.Starting || p == state.Ready || p == state.Done
+	case "completed":
+		return p == state.Done
+	default:
+		return p == state.Ready
 	}
-	ctx, cancel := context.WithTimeout(ctx, drainGrace)
-	defer cancel()
-	drained := make(chan struct{})
-	go func() { // ends with ctx
-		defer close(drained)
-		_ = u.sidecar.App().Drain(ctx)
-	}()
-	select {
-	case <-drained:
-	case <-child.Done():
-		cancel()
-		<-drained
-	}
-}
-
-// end stops the process, politely at first. When the mesh is told to hurry it
-// is killed.
-func (u *unit) end(ctx context.Context, child *proc.Child) {
-	u.phase(state.Stopping, fmt.Sprintf("grace %v", u.config().StopGrace))
-	stop, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	defer cancel()
-	go func() { // ends with stop
-		select {
-		case <-u.s.kill:
-			cancel()
-		case <-stop.Done():
-		}
-	}()
-	child.Stop(stop)
 }
 
 // awaitPort waits until nobody else listens on the app's port.
@@ -365,56 +256,45 @@ func (u *unit) awaitPort(ctx context.Context) error {
 	if pid, command, ok := proc.PortHolder(u.at.app); ok {
 		who = fmt.Sprintf("pid %d (%s)", pid, command)
 	}
-	u.phase(state.Starting, fmt.Sprintf("waits for port %d, which %s holds", u.at.app, who))
+	u.pending(fmt.Sprintf("waits for port %d, which %s holds", u.at.app, who), false)
 	wait, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
 	if err := proc.WaitPortFree(wait, u.at.app); err != nil && ctx.Err() == nil {
-		return fmt.Errorf("port %d is taken by %s; stop it, or change apps.%s.port", u.at.app, who, u.app)
+		return fmt.Errorf("cannot start: port %d is taken by %s; stop it, or change apps.%s.port", u.at.app, who, u.app)
 	}
 	return nil
 }
 
 // attend watches an app that somebody else starts: its channel is open as long
 // as its check succeeds.
-func (u *unit) attend(ctx context.Context) error {
+func (u *unit) attend(ctx context.Context) {
 	app := u.sidecar.App()
-	for ctx.Err() == nil {
-		d := u.want.Load()
-		app.Hold(u.name + " has not been started yet")
-		u.phase(state.Pending, "waits for somebody to start it")
-		ready := newReadiness(d.app, u.at.app, d.app.Dir, u.s.o.Environ)
-		if ready.wait(ctx, func(why string) { u.phase(state.Pending, "waits for somebody to start it: "+why) }) == nil {
-			u.phase(state.Ready, "")
-			app.Open()
-			u.awaitLoss(ctx, ready)
-		}
-	}
-	u.refuse("is being stopped")
-	u.phase(state.Stopped, "")
-	return nil
-}
-
-// awaitLoss returns when the check has failed twice in a row, or ctx has ended.
-func (u *unit) awaitLoss(ctx context.Context, r readiness) {
-	if r.check == nil {
-		<-ctx.Done()
-		return
-	}
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	for failed := 0; failed < 2; {
+	d := u.want.Load()
+	app.Hold(u.name + " has not been started yet")
+	u.phase(state.Pending, "waits for somebody to start it")
+	m := u.watchOver(ctx, d, u.newReadiness(d, u.s.o.Environ), false)
+	defer func() { m.end() }()
+	for {
 		select {
+		case f := <-m.found:
+			switch f.kind {
+			case foundLate:
+				u.phase(state.Pending, "waits for somebody to start it: "+f.why)
+			case foundReady:
+				u.phase(state.Ready, "")
+				app.Open()
+			case foundUnwell, foundLost:
+				return
+			case foundSick, foundWell:
+				u.health(f)
+			}
+		case <-u.wake:
+			if !sameProbes(d.app, u.config()) {
+				return
+			}
 		case <-ctx.Done():
 			return
-		case <-tick.C:
 		}
-		try, cancel := context.WithTimeout(ctx, r.timeout)
-		if r.check(try) != nil {
-			failed++
-		} else {
-			failed = 0
-		}
-		cancel()
 	}
 }
 
@@ -433,6 +313,15 @@ func signalNamed(name string) syscall.Signal {
 		return syscall.SIGUSR1
 	case "USR2":
 		return syscall.SIGUSR2
+	case "WINCH":
+		return syscall.SIGWINCH
 	}
 	return syscall.SIGTERM
+}
+
+// isBuildError says whether an app could not be started because it could not be
+// built, so that trying again would not help.
+func isBuildError(err error) bool {
+	_, ok := errors.AsType[*buildError](err)
+	return ok
 }

@@ -53,7 +53,6 @@ type Options struct {
 	Flows    *flow.Recorder
 	Logs     *logs.Book
 	Log      *slog.Logger
-	Token    string // of the sidecars' APIs; "": none
 	Salt     string // changes the derived ports, so that copies of a project can run side by side
 	PID      int
 }
@@ -70,19 +69,24 @@ type Supervisor struct {
 	killing  sync.Once
 	quit     chan struct{} // closed when a command ends the mesh
 	quitting sync.Once
+	tokens   sync.Map // those that are "auto", by purpose
+	apiToken atomic.Pointer[string]
 	edit     chan struct{} // holds a token while nobody changes the mesh
 	look     chan struct{} // "a file has changed"
 
 	// Owned by the loop; New fills them before it runs.
-	cfg     *config.Mesh
-	units   []*unit
-	ports   *portBook
-	notices []state.Notice
-	scaled  map[string]int // instances asked for by a command, by app id
-	stop    bool
-	version uint64
-	started time.Time
-	runUnit func(*unit)
+	cfg        *config.Mesh
+	units      []*unit
+	ports      *portBook
+	notices    []state.Notice
+	scaled     map[string]int // instances asked for by a command, by app id
+	sources    map[string]*source
+	generation uint64 // the latest that was given out
+	stop       bool
+	version    uint64
+	started    time.Time
+	runUnit    func(*unit)
+	runSource  func(*source) // nil before Run
 }
 
 type shown struct {
@@ -97,7 +101,7 @@ func New(o Options) (*Supervisor, error) {
 		o: o, peers: runtime.NewPeers(), policies: &policy.Book{},
 		posts: make(chan func(), 64), over: make(chan struct{}), kill: make(chan struct{}), quit: make(chan struct{}),
 		edit: make(chan struct{}, 1), look: make(chan struct{}, 1),
-		cfg: o.First, ports: newPortBook(o.First.Dir + o.Salt), scaled: map[string]int{}, started: time.Now(),
+		cfg: o.First, ports: newPortBook(o.First.Dir + o.Salt), scaled: map[string]int{}, sources: map[string]*source{}, started: time.Now(),
 	}
 	s.edit <- struct{}{}
 	s.adoptPolicies(s.cfg, nil)
@@ -121,17 +125,30 @@ func New(o Options) (*Supervisor, error) {
 		}
 		return nil, err
 	}
+	s.useToken(s.cfg)
 	s.publish()
 	return s, nil
 }
 
-// claim reserves the ports that the user has fixed for an app.
+// claim reserves the ports that the user has fixed for an app, so that none of
+// them is picked for something else.
 func (s *Supervisor) claim(a *config.App) {
 	for _, p := range []int{a.Port, a.HTTPPort, a.GRPCPort} {
-		if p > 0 {
-			s.ports.claim(p)
+		s.ports.fixed[p] = true
+	}
+}
+
+// sourceOf gives the source of an app, which its instances share.
+func (s *Supervisor) sourceOf(m *config.Mesh, a *config.App) *source {
+	q := s.sources[a.ID]
+	if q == nil {
+		q = newSource(s, m, a)
+		s.sources[a.ID] = q
+		if s.runSource != nil {
+			s.runSource(q)
 		}
 	}
+	return q
 }
 
 // wanted says whether an app takes part: all do, or those asked for by name
@@ -175,6 +192,14 @@ func (s *Supervisor) Run(ctx context.Context) error {
 				s.post(func() { s.notice(state.Notice{Level: "error", App: u.app, Code: "sidecar", Text: err.Error()}) })
 			}
 		})
+	}
+	s.runSource = func(q *source) {
+		var qctx context.Context
+		qctx, q.end = context.WithCancel(life)
+		running.Go(func() { q.run(qctx) })
+	}
+	for _, q := range s.sources {
+		s.runSource(q)
 	}
 	for _, u := range s.units {
 		s.runUnit(u)
@@ -301,15 +326,21 @@ func (s *Supervisor) publish() {
 		Version: s.version, Name: s.cfg.Name, Dir: s.cfg.Dir, File: s.cfg.File, PID: s.o.PID,
 		Started: s.started, Transport: s.cfg.Transport, Notices: slices.Clone(s.notices), Stopping: s.stop,
 	}
+	for i := range s.cfg.Apps {
+		c := &s.cfg.Apps[i]
+		if !s.wanted(s.cfg, c.ID) {
+			continue
+		}
+		app := state.App{ID: c.ID, External: s.external(c), Protocol: c.Protocol}
+		for _, d := range c.DependsOn {
+			app.DependsOn = append(app.DependsOn, state.Dependency{App: d.App, Condition: d.Condition})
+		}
+		m.Apps = append(m.Apps, app)
+	}
 	for _, u := range s.units {
 		a := m.Find(u.app)
-		if a == nil {
-			c := u.config()
-			app := state.App{ID: u.app, External: u.external, Protocol: c.Protocol}
-			for _, d := range c.DependsOn {
-				app.DependsOn = append(app.DependsOn, state.Dependency{App: d.App, Condition: d.Condition})
-			}
-			m.Apps = append(m.Apps, app)
+		if a == nil { // removed, and still stopping
+			m.Apps = append(m.Apps, state.App{ID: u.app, External: u.external, Protocol: u.config().Protocol})
 			a = &m.Apps[len(m.Apps)-1]
 		}
 		a.Instances = append(a.Instances, u.shown)

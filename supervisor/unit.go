@@ -30,12 +30,14 @@ type unit struct {
 	at       place
 	purposes []int // derived ports, to be given back
 	sidecar  *runtime.Sidecar
-	asks     chan ask
+	source   *source       // of the app; nil when it is external
 	gone     chan struct{} // closed when the unit has ended
 	cancel   context.CancelCauseFunc
 
-	// What the process is to be started with; replaced when mesh.toml changes.
-	want atomic.Pointer[desired]
+	want  atomic.Pointer[desired]
+	wake  chan struct{}                // want has changed
+	lines atomic.Pointer[func(string)] // told the lines of the process; may hold nil
+	gen   uint64                       // of desired that is acted upon; owned by process
 
 	// Owned by the loop.
 	shown state.Instance
@@ -43,12 +45,6 @@ type unit struct {
 
 	mu    sync.Mutex
 	child *proc.Child // the running process; nil: none
-}
-
-// desired is the configuration of a unit.
-type desired struct {
-	mesh *config.Mesh
-	app  *config.App
 }
 
 type usage struct {
@@ -81,8 +77,8 @@ func (s *Supervisor) newUnits(m *config.Mesh, a *config.App, from, to int) ([]*u
 
 func (s *Supervisor) newUnit(m *config.Mesh, a *config.App, index int) (*unit, error) {
 	u := &unit{
-		s: s, app: a.ID, name: instanceName(a.ID, index), asks: make(chan ask, 8), gone: make(chan struct{}),
-		external: a.External() || slices.Contains(s.o.Except, a.ID),
+		s: s, app: a.ID, name: instanceName(a.ID, index), wake: make(chan struct{}, 1), gone: make(chan struct{}),
+		external: s.external(a),
 		at:       place{instance: instanceName(a.ID, index), index: index},
 	}
 	derived := func(fixed int, purpose string) (int, error) {
@@ -110,7 +106,12 @@ func (s *Supervisor) newUnit(m *config.Mesh, a *config.App, index int) (*unit, e
 			return nil, err
 		}
 	}
-	opt := appchan.Options{Protocol: a.Protocol, Hold: a.Hold, MaxConcurrency: a.MaxConcurrency}
+	u.want.Store(&desired{mesh: m, app: a, run: true, gen: s.nextGeneration()})
+	if !u.external {
+		u.source = s.sourceOf(m, a)
+	}
+	tokens := u.tokens(u.want.Load())
+	opt := appchan.Options{Protocol: a.Protocol, Hold: a.Hold, MaxConcurrency: a.MaxConcurrency, Token: tokens.app}
 	if u.at.app > 0 {
 		opt.Addr = loopback(u.at.app)
 	}
@@ -118,7 +119,7 @@ func (s *Supervisor) newUnit(m *config.Mesh, a *config.App, index int) (*unit, e
 		AppID: a.ID, Instance: u.name,
 		HTTP: loopback(u.at.http), GRPC: loopback(u.at.grpc), Internal: peerAddr(m.Interface, internal),
 		App: opt, Transport: stream.Transport(m.Transport), Peers: s.peers, Names: s.o.Names,
-		Policies: s.policies, Flows: s.o.Flows, APIToken: s.o.Token, Log: s.o.Log.With(slog.String("app", a.ID), slog.String("instance", u.name)),
+		Policies: s.policies, Flows: s.o.Flows, APIToken: tokens.api, Log: s.o.Log.With(slog.String("app", a.ID), slog.String("instance", u.name)),
 	})
 	if err != nil {
 		for _, p := range u.purposes {
@@ -130,7 +131,6 @@ func (s *Supervisor) newUnit(m *config.Mesh, a *config.App, index int) (*unit, e
 		Name: u.name, Phase: state.Pending, Since: time.Now(),
 		AppPort: u.at.app, HTTPPort: u.at.http, GRPCPort: u.at.grpc, PeerPort: internal,
 	}
-	u.configure(m, a)
 	return u, nil
 }
 
@@ -141,6 +141,11 @@ func peerAddr(iface string, port int) string {
 		return loopback(port)
 	}
 	return net.JoinHostPort("", strconv.Itoa(port))
+}
+
+// external says whether somebody else runs the app.
+func (s *Supervisor) external(a *config.App) bool {
+	return a.External() || slices.Contains(s.o.Except, a.ID)
 }
 
 // portTaken adds who holds the port to an error about a port in use.
@@ -158,7 +163,8 @@ func portTaken(err error, ports ...int) error {
 
 // configure gives the unit the configuration for its next start.
 func (u *unit) configure(m *config.Mesh, a *config.App) {
-	u.want.Store(&desired{mesh: m, app: a})
+	u.wish(func(d *desired) { d.mesh, d.app = m, a })
+	u.sidecar.App().SetHold(a.Hold)
 }
 
 // siblings gives the app port of every app's first instance. Only the loop calls it.
@@ -217,14 +223,28 @@ func (u *unit) run(ctx context.Context) error {
 // set changes what is shown of the unit; f runs in the loop.
 func (u *unit) set(f func(*state.Instance)) { u.s.post(func() { f(&u.shown) }) }
 
+// begin shows that the process is about to be started.
+func (u *unit) begin(d *desired) {
+	now := time.Now()
+	u.phase(state.Pending, d.why)
+	u.set(func(i *state.Instance) { i.Asked, i.ReadyAt = now, time.Time{} })
+}
+
+// pending shows what the start of the process waits for; hopeless says that
+// somebody has to do something about it.
+func (u *unit) pending(reason string, hopeless bool) {
+	u.phase(state.Pending, reason)
+	u.set(func(i *state.Instance) { i.Blocked = hopeless })
+}
+
 // phase moves the unit to another phase.
 func (u *unit) phase(p state.Phase, reason string) {
-	now := time.Now()
+	now, gen := time.Now(), u.gen
 	u.set(func(i *state.Instance) {
 		if i.Phase != p {
 			i.Since = now
 		}
-		i.Phase, i.Reason = p, reason
+		i.Phase, i.Reason, i.Generation, i.Blocked = p, reason, gen, false
 		if p != state.Backoff {
 			i.Next = time.Time{}
 		}

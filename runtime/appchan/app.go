@@ -21,7 +21,7 @@ import (
 	"mesh/runtime/stream"
 )
 
-// Options are what an App needs to know. They do not change.
+// Options are what an App needs to know. They do not change, but for Hold.
 type Options struct {
 	Addr           string        // host:port of the app's server; "": the app has no port, every call fails
 	Protocol       string        // "http" (also ""), "https" (any certificate is accepted) or "h2c"
@@ -36,6 +36,7 @@ type Options struct {
 type App struct {
 	o     Options
 	gate  atomic.Pointer[gate]
+	hold  atomic.Int64  // how long a call may wait, a time.Duration
 	slots chan struct{} // a token for each call the app has, nil without a limit
 
 	calls   atomic.Int64 // past the gate and not closed
@@ -57,6 +58,7 @@ type Stats struct {
 // first call. The caller closes it.
 func New(o Options) (*App, error) {
 	a := &App{o: o, idle: make(chan struct{}, 1), small: buffers{size: smallBuffer}, large: buffers{size: largeBuffer}}
+	a.SetHold(o.Hold)
 	a.gate.Store(&gate{mode: held, why: "the app has not started yet", moved: make(chan struct{})})
 	if o.MaxConcurrency > 0 {
 		a.slots = make(chan struct{}, o.MaxConcurrency)
@@ -102,6 +104,10 @@ func (a *App) Handle(ctx context.Context, c *stream.Call) (*stream.Reply, error)
 func (a *App) unreachable(err error) error {
 	return &stream.UnreachableError{Addr: a.o.Addr, Err: err}
 }
+
+// SetHold changes how long a call may wait for the app, for calls that begin to
+// wait from now on.
+func (a *App) SetHold(d time.Duration) { a.hold.Store(int64(d)) }
 
 // Stats gives the counts of this moment.
 func (a *App) Stats() Stats {

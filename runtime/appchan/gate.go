@@ -117,7 +117,8 @@ func (a *App) wait(ctx context.Context, f *flow.Flow) error {
 	defer a.waiting.Add(-1)
 	f.Hold()
 	defer f.Release()
-	timer := time.NewTimer(a.o.Hold)
+	hold := time.Duration(a.hold.Load())
+	timer := time.NewTimer(hold)
 	defer timer.Stop()
 	for ; ; g = a.gate.Load() {
 		switch g.mode {
@@ -127,7 +128,7 @@ func (a *App) wait(ctx context.Context, f *flow.Flow) error {
 			select {
 			case <-g.moved:
 			case <-timer.C:
-				return a.unreachable(fmt.Errorf("%s (waited %v)", g.why, a.o.Hold))
+				return a.unreachable(fmt.Errorf("%s (waited %v)", g.why, hold))
 			case <-ctx.Done():
 				return a.unreachable(context.Cause(ctx))
 			}

@@ -48,10 +48,10 @@ type Logs interface {
 	Wait(ctx context.Context, after uint64) error
 }
 
-// Options is what a Server needs. All fields but Token are required.
+// Options is what a Server needs. All fields are required.
 type Options struct {
-	Dir   string // the project folder
-	Token string // of the sidecars' APIs; clients get it, for they act for the user who runs the mesh
+	Dir   string        // the project folder
+	Token func() string // gives that of the sidecars' APIs; clients get it, for they act for the user who runs the mesh
 	Mesh  Mesh
 	Flows *flow.Recorder
 	Logs  Logs

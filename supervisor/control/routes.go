@@ -55,7 +55,7 @@ type token struct {
 }
 
 func (s *Server) token(w http.ResponseWriter, _ *http.Request) {
-	s.answer(w, token{Token: s.o.Token})
+	s.answer(w, token{Token: s.o.Token()})
 }
 
 // answer writes one JSON value.

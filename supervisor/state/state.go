@@ -39,23 +39,27 @@ type Dependency struct {
 
 // Instance is one process of an app together with its sidecar.
 type Instance struct {
-	Name     string    `json:"name"` // "orders" is the first one, then "orders-2", "orders-3" …
-	Phase    Phase     `json:"phase"`
-	Reason   string    `json:"reason,omitempty"` // why it is in this phase, in words
-	Since    time.Time `json:"since"`            // when it entered the phase
-	Started  time.Time `json:"started,omitzero"` // when the present process was started
-	Next     time.Time `json:"next,omitzero"`    // when a backing off instance is tried again
-	PID      int       `json:"pid,omitempty"`
-	Starts   int       `json:"starts"`             // how often a process was started
-	Restarts int       `json:"restarts"`           // how often one was started again after it had ended on its own
-	AppPort  int       `json:"app_port,omitempty"` // where the app listens
-	HTTPPort int       `json:"http_port"`          // the sidecar's HTTP API
-	GRPCPort int       `json:"grpc_port"`          // the sidecar's gRPC API
-	PeerPort int       `json:"internal_port"`      // where other sidecars call
-	CPU      float64   `json:"cpu"`                // share of one core, 0.5 is half a core
-	Memory   uint64    `json:"memory"`             // resident bytes
-	Calls    int       `json:"calls"`              // calls in flight to the app
-	Waiting  int       `json:"waiting"`            // calls held until the app is ready
+	Name       string    `json:"name"` // "orders" is the first one, then "orders-2", "orders-3" …
+	Phase      Phase     `json:"phase"`
+	Reason     string    `json:"reason,omitempty"`  // why it is in this phase, in words
+	Since      time.Time `json:"since"`             // when it entered the phase
+	Asked      time.Time `json:"asked,omitzero"`    // when the present process was asked for; until Started it waited for others
+	Started    time.Time `json:"started,omitzero"`  // when the present process was started
+	ReadyAt    time.Time `json:"ready_at,omitzero"` // when the present process became ready
+	Blocked    bool      `json:"blocked,omitempty"` // pending for something that will not happen by itself
+	Generation uint64    `json:"generation"`        // grows with every start that was asked for: by a command, an edit or a changed source
+	Next       time.Time `json:"next,omitzero"`     // when a backing off instance is tried again
+	PID        int       `json:"pid,omitempty"`
+	Starts     int       `json:"starts"`             // how often a process was started
+	Restarts   int       `json:"restarts"`           // how often one was started again after it had ended on its own
+	AppPort    int       `json:"app_port,omitempty"` // where the app listens
+	HTTPPort   int       `json:"http_port"`          // the sidecar's HTTP API
+	GRPCPort   int       `json:"grpc_port"`          // the sidecar's gRPC API
+	PeerPort   int       `json:"internal_port"`      // where other sidecars call
+	CPU        float64   `json:"cpu"`                // share of one core, 0.5 is half a core
+	Memory     uint64    `json:"memory"`             // resident bytes
+	Calls      int       `json:"calls"`              // calls in flight to the app
+	Waiting    int       `json:"waiting"`            // calls held until the app is ready
 }
 
 // Phase is where an instance stands in its life.

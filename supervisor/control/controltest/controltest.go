@@ -192,7 +192,7 @@ func Serve(t *testing.T, dir string, m state.Mesh) *Running {
 	t.Helper()
 	r := &Running{Dir: dir, Mesh: NewMesh(m), Logs: NewLogs(), Flows: flow.NewRecorder()}
 	var err error
-	r.Server, err = control.New(control.Options{Dir: dir, Token: Token, Mesh: r.Mesh, Flows: r.Flows, Logs: r.Logs, Log: slog.New(slog.DiscardHandler)})
+	r.Server, err = control.New(control.Options{Dir: dir, Token: func() string { return Token }, Mesh: r.Mesh, Flows: r.Flows, Logs: r.Logs, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

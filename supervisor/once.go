@@ -1,0 +1,203 @@
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"mesh/supervisor/proc"
+	"mesh/supervisor/state"
+)
+
+// drainGrace bounds how long calls in flight may take before their app is stopped.
+const drainGrace = 10 * time.Second
+
+// once starts the process, opens the app's channel when it is ready and waits
+// for its end, asked for or not.
+func (u *unit) once(ctx context.Context, d *desired) ending {
+	app := u.sidecar.App()
+	app.Hold(u.name + " is starting")
+	u.begin(d)
+	switch err := u.during(ctx, d, u.prepare); {
+	case errors.Is(err, errSuperseded), ctx.Err() != nil:
+		return ending{asked: true}
+	case err != nil:
+		return ending{err: err, final: isBuildError(err)}
+	}
+	if now := u.want.Load(); u.still(d) {
+		d = now // the file may have changed while we waited
+	}
+	env, err := u.environ(ctx, d)
+	if err != nil {
+		return ending{err: err}
+	}
+	ready := u.newReadiness(d, env)
+	u.lines.Store(&ready.line)
+	child, err := u.start(d, env)
+	if err != nil {
+		return ending{err: err}
+	}
+	u.hold(child)
+	defer u.hold(nil)
+	began := time.Now()
+	u.phase(state.Starting, d.why)
+	u.set(func(i *state.Instance) { i.PID, i.Started, i.Starts = child.PID(), began, i.Starts+1 })
+
+	m := u.watchOver(ctx, d, ready, false)
+	defer func() { m.end() }()
+	isReady := false
+	for {
+		select {
+		case f := <-m.found:
+			switch f.kind {
+			case foundLate:
+				u.phase(state.Starting, f.why)
+			case foundReady:
+				isReady = true
+				u.ready()
+			case foundSick, foundWell:
+				u.health(f)
+			case foundLost:
+			case foundUnwell:
+				app.Hold(u.name + " fails its live check")
+				u.phase(state.Stopping, f.why)
+				u.end(ctx, child)
+				return ending{err: errors.New("fails its live check: " + f.why), exit: child.Exit()}
+			}
+		case <-child.Exited():
+			app.Hold(u.name + " has ended")
+			<-child.Done() // what it started is ended too
+			return ending{exit: child.Exit()}
+		case <-u.wake:
+			now := u.want.Load()
+			if u.still(d) {
+				if !sameProbes(d.app, now.app) {
+					m.end()
+					r := u.newReadiness(now, env)
+					u.lines.Store(&r.line)
+					m = u.watchOver(ctx, now, r, isReady)
+				}
+				d = now
+				continue
+			}
+			if now.run {
+				app.Hold(u.name + " is restarting")
+			} else {
+				u.refuse("is being stopped")
+			}
+			m.end()
+			u.drain(ctx, child, now.why)
+			u.end(ctx, child)
+			return ending{asked: true, exit: child.Exit()}
+		case <-ctx.Done():
+			u.refuse("is being stopped")
+			m.end()
+			u.end(ctx, child)
+			return ending{exit: child.Exit()}
+		}
+	}
+}
+
+// start starts the process.
+func (u *unit) start(d *desired, env []string) (*proc.Child, error) {
+	return proc.Start(proc.Spec{ //nolint:wrapcheck // the error names the app and says what is wrong
+		Name: u.name, Argv: d.app.Argv, Shell: d.app.Shell, Dir: d.app.Dir, Env: env,
+		Signal: signalNamed(d.app.StopSignal), Grace: d.app.StopGrace, PTY: d.app.PTY,
+	}, u.s.o.Guardian, func(l proc.Line) {
+		u.s.o.Logs.Append(u.app, u.name, l.Stream, l.Text, l.At, l.Partial)
+		if line := *u.lines.Load(); line != nil {
+			line(l.Text)
+		}
+	})
+}
+
+// environ gives the environment of the process.
+func (u *unit) environ(ctx context.Context, d *desired) ([]string, error) {
+	var siblings map[string]int
+	if err := u.s.ask(ctx, func() { siblings = u.s.siblings() }); err != nil {
+		return nil, err
+	}
+	return childEnv(u.s.o.Environ, d.mesh, d.app, u.at, u.tokens(d), siblings), nil
+}
+
+// ready shows that the app is ready and lets calls through.
+func (u *unit) ready() {
+	now := time.Now()
+	u.phase(state.Ready, "")
+	u.set(func(i *state.Instance) { i.ReadyAt = now })
+	u.recovered()
+	u.sidecar.App().Open()
+}
+
+// health acts on what the health check of an app that is ready has found.
+func (u *unit) health(f finding) {
+	app := u.sidecar.App()
+	if f.kind == foundWell {
+		u.phase(state.Ready, "")
+		u.set(func(*state.Instance) { u.s.withdraw("health", u.app) })
+		app.Open()
+		return
+	}
+	app.Hold(u.name + " fails its health check: " + f.why)
+	u.phase(state.Ready, "gets no calls, it fails its health check: "+f.why)
+	u.set(func(*state.Instance) {
+		u.s.notice(state.Notice{
+			Level: "warning", App: u.app, Code: "health",
+			Text: u.name + " fails its health check and gets no calls: " + f.why, Hint: "mesh logs " + u.app,
+		})
+	})
+}
+
+func (u *unit) hold(c *proc.Child) {
+	u.mu.Lock()
+	u.child = c
+	u.mu.Unlock()
+}
+
+// drain lets calls in flight end before the process is told to stop.
+func (u *unit) drain(ctx context.Context, child *proc.Child, why string) {
+	if n := u.sidecar.App().Stats().Calls; n > 0 {
+		if why != "" {
+			why += "; "
+		}
+		u.phase(state.Stopping, fmt.Sprintf("%swaits for %s in flight, at most %v", why, plural(n, "call"), drainGrace))
+	}
+	ctx, cancel := context.WithTimeout(ctx, drainGrace)
+	defer cancel()
+	drained := make(chan struct{})
+	go func() { // ends with ctx
+		defer close(drained)
+		_ = u.sidecar.App().Drain(ctx)
+	}()
+	select {
+	case <-drained:
+	case <-child.Done():
+		cancel()
+		<-drained
+	}
+}
+
+// plural gives "1 call", "2 calls".
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// end stops the process, politely at first. When the mesh is told to hurry it
+// is killed.
+func (u *unit) end(ctx context.Context, child *proc.Child) {
+	u.phase(state.Stopping, fmt.Sprintf("grace %v", u.config().StopGrace))
+	stop, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	go func() { // ends with stop
+		select {
+		case <-u.s.kill:
+			cancel()
+		case <-stop.Done():
+		}
+	}()
+	child.Stop(stop)
+}
