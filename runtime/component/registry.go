@@ -9,9 +9,7 @@ import (
 
 	"github.com/dapr/components-contrib/bindings"
 	"github.com/dapr/components-contrib/bindings/cron"
-	bindhttp "github.com/dapr/components-contrib/bindings/http"
 	bindkafka "github.com/dapr/components-contrib/bindings/kafka"
-	"github.com/dapr/components-contrib/bindings/localstorage"
 	bindredis "github.com/dapr/components-contrib/bindings/redis"
 	"github.com/dapr/components-contrib/configuration"
 	confpostgres "github.com/dapr/components-contrib/configuration/postgres"
@@ -79,8 +77,8 @@ func makers() map[string]maker {
 		"pubsub.mqtt3":     {new: pubsubBackend(mqtt.NewMQTTPubSub), closesFirst: true},
 
 		"bindings.cron":         {new: bindingBackend(cron.NewCron)},
-		"bindings.http":         {new: bindingBackend(bindhttp.NewHTTP)},
-		"bindings.localstorage": {new: bindingBackend(localstorage.NewLocalStorage), files: []string{"rootpath"}},
+		"bindings.http":         {new: bindingBackend(newWeb)},
+		"bindings.localstorage": {new: bindingBackend(newFiles), files: []string{"rootpath"}},
 		"bindings.redis":        {new: bindingBackend(bindredis.NewRedis)},
 		"bindings.kafka":        {new: bindingBackend(bindkafka.NewKafka)},
 

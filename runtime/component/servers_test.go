@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 
@@ -66,6 +68,17 @@ func TestRedis(t *testing.T) {
 		}
 		if got, err := out.Invoke(t.Context(), "get", Payload{Metadata: key}); err != nil || string(got.Data) != "v" {
 			t.Errorf("got %q, %v", got.Data, err)
+		}
+		small, err := out.Stream(t.Context(), "get", Stream{Metadata: key})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if text, err := io.ReadAll(small.Body); err != nil || string(text) != "v" || small.Body.Close() != nil {
+			t.Errorf("got %q, %v", text, err)
+		}
+		_, err = out.Stream(t.Context(), "create", Stream{Body: io.NopCloser(&zeros{n: MaxPayload + 1}), Size: -1, Metadata: key})
+		if _, ok := errors.AsType[*PayloadError](err); !ok || !strings.Contains(err.Error(), "larger than 64 MiB, the most that out (bindings.redis) takes") {
+			t.Errorf("a payload that is too large: %v", err)
 		}
 	})
 }
