@@ -57,6 +57,24 @@ func TestInitWrites(t *testing.T) {
 	}
 }
 
+// TestInitSchema: the schema of another version is made anew, any other file of
+// that name is left alone.
+func TestInitSchema(t *testing.T) {
+	s := newShell(t)
+	s.file("mesh.schema.json", "{\n  \"title\": \"mesh.toml\"\n}\n")
+	s.says(0, []string{"init"}, "wrote  mesh.toml")
+	if !strings.Contains(s.read("mesh.schema.json"), "instances") {
+		t.Error("the schema of another version was kept")
+	}
+	s.file("mesh.schema.json", "mine\n")
+	before := s.read("mesh.toml")
+	s.says(1, []string{"init", "--force"}, "mesh.schema.json exists already", "nothing was written")
+	if s.read("mesh.schema.json") != "mine\n" || s.read("mesh.toml") != before {
+		t.Error("init has written over a file of another kind")
+	}
+	s.says(0, []string{"check"}, "mesh.toml is good")
+}
+
 // TestInitFrom: --from chooses what is read, --dir where.
 func TestInitFrom(t *testing.T) {
 	s := newShell(t)

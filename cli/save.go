@@ -65,14 +65,20 @@ func asideFrom(path string) (old string, err error) {
 
 // saveDraft writes a draft and the schema that its first line names, and says so.
 func (e Env) saveDraft(path string, r *convert.Result, k keep) error {
+	schema := filepath.Join(filepath.Dir(path), convert.SchemaFile)
+	present, err := os.ReadFile(schema)
+	switch {
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("looking at what is there: %w", err)
+	case err == nil && !isSchema(present):
+		return &hinted{fmt.Errorf("%s exists already, and is no schema of mesh.toml", e.short(schema)), "nothing was written; rename it first"}
+	}
 	old, err := e.save(path, r.Draft.Text(), k)
 	if err != nil {
 		return err
 	}
-	schema := filepath.Join(filepath.Dir(path), convert.SchemaFile)
-	_, err = e.save(schema, config.Schema(), refuse)
-	if present, readErr := os.ReadFile(schema); err != nil && readErr != nil || readErr == nil && !isSchema(present) {
-		return errors.Join(err, readErr)
+	if err := os.WriteFile(schema, config.Schema(), 0o644); err != nil { // that of another version is made anew
+		return fmt.Errorf("writing the schema: %w", err)
 	}
 	for _, line := range r.Found {
 		_, _ = fmt.Fprintln(e.Stdout, "found  "+line)

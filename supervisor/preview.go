@@ -14,10 +14,13 @@ import (
 // is that of a mesh.toml in the folder of the running one; nil is the file as it
 // is now.
 func (s *Supervisor) Plan(ctx context.Context, text []byte) (*state.Plan, error) {
-	m, err := s.o.Load()
+	load := s.o.Load
 	if text != nil {
-		m, err = config.Parse(s.State().File, text, config.Options{Environ: s.o.Environ})
+		load = func() (*config.Mesh, error) {
+			return config.Parse(s.State().File, text, config.Options{Environ: s.o.Environ})
+		}
 	}
+	m, err := load()
 	if err != nil {
 		return nil, err
 	}
