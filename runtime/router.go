@@ -46,7 +46,7 @@ func (r *router) Handle(ctx context.Context, c *stream.Call) (*stream.Reply, err
 	}
 	if appID == r.appID && namespace == r.namespace {
 		c.Flow.Route(r.self.local)
-		return r.self.app.Handle(ctx, c)
+		return r.self.callApp(ctx, c)
 	}
 	to := *c
 	to.AppID = appID
@@ -77,7 +77,7 @@ func (r *router) here(ctx context.Context, c *stream.Call, g *peerGroup) (reply 
 	for s := range g.order {
 		if *r.transport.Load() == stream.Auto {
 			c.Flow.Route(s.local)
-			reply, err = s.app.Handle(ctx, c)
+			reply, err = s.callApp(ctx, c)
 		} else {
 			reply, err = r.call(ctx, c, s.wire, s.o.Instance)
 		}

@@ -21,6 +21,7 @@ import (
 	"mesh/runtime/api/httpapi"
 	"mesh/runtime/appchan"
 	"mesh/runtime/flow"
+	"mesh/runtime/metrics"
 	"mesh/runtime/policy"
 	"mesh/runtime/run"
 	"mesh/runtime/stream"
@@ -32,13 +33,19 @@ type Options struct {
 	Instance  string // name of the app's instance, such as "orders-1"; "": AppID
 	Namespace string // "": "default"
 
-	// Where to listen, as host:port; port 0 takes a free one.
+	// Where to listen, as host:port; port 0 takes a free one. HTTP and GRPC may
+	// be several, separated by commas, or unix:/path.
 	HTTP, GRPC, Internal string
+	MetricsAddr          string // where Metrics are read, at /metrics; "": nowhere
+	PublicAddr           string // where health and metadata are told without a token; "": nowhere
 
 	App       appchan.Options  // how to reach the app
 	Transport stream.Transport // how to call apps of this process; "": stream.Auto
 	Peers     *Peers           // the sidecars of this process
 	Names     Names            // finds every other app; nil: there is none
+
+	AppHealth *api.AppHealth    // how the app's health is checked, for /v1.0/metadata; nil: it is not
+	Metrics   *metrics.Registry // counts what the sidecar does; nil: nothing is counted
 
 	Policies *policy.Book      // timeouts, retries, breakers and faults by target; nil: none
 	Flows    *flow.Recorder    // records invocations; nil: they are not
@@ -50,36 +57,18 @@ type Options struct {
 	Shutdown func()            // what the app's wish to shut its sidecar down does; nil: refused
 }
 
-// Ports are the TCP ports that a sidecar listens on.
-type Ports struct {
-	HTTP, GRPC, Internal int
-}
-
-// PortError says that a port cannot be listened on.
-type PortError struct {
-	What string // "HTTP", "gRPC" or "internal gRPC"
-	Addr string // host:port
-	Err  error
-}
-
-func (e *PortError) Error() string {
-	return fmt.Sprintf("listening on %s for the %s API of the sidecar: %v", e.Addr, e.What, e.Err)
-}
-
-// Unwrap gives why.
-func (e *PortError) Unwrap() error { return e.Err }
-
 // Sidecar serves one app instance. Make it with New, serve it with Run.
 type Sidecar struct {
-	o         Options
-	app       *appchan.App
-	api       *api.API
-	in        *stream.Inbound
-	router    *router
-	listeners [3]net.Listener // HTTP, gRPC, internal
-	ports     Ports
-	local     *flow.Peer // of calls that reach this sidecar in process
-	wire      string     // host:port at which this process reaches Internal
+	o      Options
+	app    *appchan.App
+	api    *api.API
+	in     *stream.Inbound
+	router *router
+	ln     listeners
+	ports  Ports
+	meter  *meter     // nil: nothing is counted
+	local  *flow.Peer // of calls that reach this sidecar in process
+	wire   string     // host:port at which this process reaches Internal
 }
 
 // New binds every port, or fails with a *PortError and binds none. It starts
@@ -111,7 +100,10 @@ func New(o Options) (s *Sidecar, err error) {
 	if err := s.listen(); err != nil {
 		return nil, err
 	}
-	s.in = stream.NewInbound(s.app, stream.InboundOptions{
+	if o.Metrics != nil {
+		s.meter = newMeter(o.Metrics)
+	}
+	s.in = stream.NewInbound(stream.HandlerFunc(s.callApp), stream.InboundOptions{
 		AppID: o.AppID, Flows: o.Flows,
 		Panicked: func(v any, stack []byte) {
 			o.Log.Error("a call from a peer panicked", slog.Any("panic", v), slog.String("stack", string(stack)))
@@ -119,40 +111,6 @@ func New(o Options) (s *Sidecar, err error) {
 	})
 	s.api = s.newAPI()
 	return s, nil
-}
-
-// listen binds all ports or none.
-func (s *Sidecar) listen() error {
-	var lc net.ListenConfig
-	for i, l := range []struct {
-		what, addr string
-		port       *int
-	}{
-		{"HTTP", s.o.HTTP, &s.ports.HTTP},
-		{"gRPC", s.o.GRPC, &s.ports.GRPC},
-		{"internal gRPC", s.o.Internal, &s.ports.Internal},
-	} {
-		ln, err := lc.Listen(context.Background(), "tcp", l.addr)
-		if err != nil {
-			s.Close()
-			return &PortError{What: l.what, Addr: l.addr, Err: err}
-		}
-		s.listeners[i] = ln
-		addr, ok := ln.Addr().(*net.TCPAddr)
-		if !ok {
-			s.Close()
-			return &PortError{What: l.what, Addr: l.addr, Err: fmt.Errorf("%v is not a TCP address", ln.Addr())}
-		}
-		*l.port = addr.Port
-		if i == 2 {
-			host := addr.IP.String()
-			if addr.IP.IsUnspecified() {
-				host = "127.0.0.1"
-			}
-			s.wire = net.JoinHostPort(host, strconv.Itoa(addr.Port))
-		}
-	}
-	return nil
 }
 
 // newAPI gives the building blocks, with the router behind invocation.
@@ -169,7 +127,7 @@ func (s *Sidecar) newAPI() *api.API {
 	}
 	s.router = r
 	s.Use(s.o.Transport)
-	conn := api.AppConnection{Protocol: s.o.App.Protocol, MaxConcurrency: s.o.App.MaxConcurrency}
+	conn := api.AppConnection{Protocol: s.o.App.Protocol, MaxConcurrency: s.o.App.MaxConcurrency, Health: s.o.AppHealth}
 	if addr, port, err := net.SplitHostPort(s.o.App.Addr); err == nil {
 		conn.ChannelAddress = addr
 		conn.Port, _ = strconv.Atoi(port)
@@ -210,11 +168,7 @@ func (s *Sidecar) SetMetadata(key, value string) error { return s.api.SetMetadat
 
 // Close releases the ports of a sidecar that is not run.
 func (s *Sidecar) Close() {
-	for _, ln := range s.listeners {
-		if ln != nil {
-			_ = ln.Close()
-		}
-	}
+	s.ln.close()
 	s.app.Close()
 }
 
@@ -223,10 +177,8 @@ func (s *Sidecar) Close() {
 func (s *Sidecar) Run(ctx context.Context) error {
 	defer s.app.Close()
 	var g run.Group
-	http := httpapi.New(httpapi.Options{API: s.api, Recorder: s.o.Flows, Token: s.o.APIToken, Grace: s.o.Grace, Log: s.o.Log})
-	grpc := grpcapi.New(grpcapi.Options{API: s.api, Recorder: s.o.Flows, Token: s.o.APIToken, Grace: s.o.Grace})
-	for i, serve := range []func(context.Context, net.Listener) error{http.Serve, grpc.Serve, s.serveInternal} {
-		g.Add([]string{"HTTP API", "gRPC API", "internal gRPC API"}[i], func(ctx context.Context) error { return serve(ctx, s.listeners[i]) })
+	for _, p := range s.servers() {
+		g.Add(p.name, func(ctx context.Context) error { return p.serve(ctx, p.ln) })
 	}
 	g.Add("peers", func(ctx context.Context) error {
 		s.o.Peers.join(s)
@@ -240,4 +192,33 @@ func (s *Sidecar) Run(ctx context.Context) error {
 		return fmt.Errorf("sidecar of %s: %w", s.o.Instance, err)
 	}
 	return nil
+}
+
+// server is what serves one listener until its context ends.
+type server struct {
+	name  string
+	ln    net.Listener
+	serve func(context.Context, net.Listener) error
+}
+
+// servers gives the servers of all listeners, in the order in which they start.
+func (s *Sidecar) servers() []server {
+	h := httpapi.Options{API: s.api, Recorder: s.o.Flows, Token: s.o.APIToken, Grace: s.o.Grace, Log: s.o.Log}
+	g := grpcapi.Options{API: s.api, Recorder: s.o.Flows, Token: s.o.APIToken, Grace: s.o.Grace}
+	if s.meter != nil {
+		h.Observer, g.Observer = s.meter, s.meter.rpc
+	}
+	all := []server{
+		{"HTTP API", s.ln.HTTP, httpapi.New(h).Serve},
+		{"gRPC API", s.ln.GRPC, grpcapi.New(g).Serve},
+		{"internal gRPC API", s.ln.Internal, s.serveInternal},
+	}
+	if s.ln.Metrics != nil {
+		all = append(all, server{"metrics", s.ln.Metrics, s.serveMetrics})
+	}
+	if s.ln.Public != nil {
+		h.Public, h.Token = true, ""
+		all = append(all, server{"public API", s.ln.Public, httpapi.New(h).Serve})
+	}
+	return all
 }

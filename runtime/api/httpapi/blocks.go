@@ -18,9 +18,9 @@ func healthRoute(method, rest string) route {
 	switch {
 	case method != http.MethodGet || more != "":
 	case first == "":
-		return route{serve: (*Server).health, open: true}
+		return route{serve: (*Server).health, open: true, public: true}
 	case first == "outbound":
-		return route{serve: (*Server).outboundHealth, open: true}
+		return route{serve: (*Server).outboundHealth, open: true, public: true}
 	}
 	return route{serve: (*Server).invoke}
 }
@@ -37,7 +37,7 @@ func metadataRoute(method, rest string) route {
 	key, more := segment(rest)
 	switch {
 	case method == http.MethodGet && key == "":
-		return route{serve: (*Server).metadata}
+		return route{serve: (*Server).metadata, public: true}
 	case method == http.MethodPut && key != "" && more == "":
 		return route{serve: (*Server).setMetadata}
 	}

@@ -38,6 +38,7 @@ type Options struct {
 	Grace     time.Duration  // how long calls may go on when the server stops
 	Log       *slog.Logger   // for what a client does wrong on the wire; nil: nowhere
 	Observer  Observer       // told of every request; nil: nobody is
+	Public    bool           // only what anybody may know: health and metadata
 }
 
 // Server serves the API of one sidecar over HTTP/1 and h2c.
@@ -110,6 +111,10 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 // ServeHTTP finds the route of a request. What is not a route is an invocation.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := s.route(r)
+	if s.o.Public && !h.public {
+		http.NotFound(w, r)
+		return
+	}
 	if s.o.Observer != nil {
 		s.observe(h, w, r)
 		return
@@ -135,8 +140,9 @@ func (s *Server) authorized(r *http.Request) bool {
 
 // route is how one request is served.
 type route struct {
-	serve func(s *Server, w http.ResponseWriter, r *http.Request)
-	open  bool // no token is needed
+	serve  func(s *Server, w http.ResponseWriter, r *http.Request)
+	open   bool // no token is needed
+	public bool // tells what anybody may know
 }
 
 // route gives the route of a request. Dapr's own routes come first, whatever
