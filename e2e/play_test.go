@@ -140,7 +140,11 @@ func serve() int {
 		fmt.Fprintf(w, "%d %v", n, err)
 	})
 	mux.HandleFunc("/die", func(http.ResponseWriter, *http.Request) { os.Exit(9) })
-	mux.HandleFunc("/healthz", func(http.ResponseWriter, *http.Request) {})
+	mux.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) { // well unless there is a file named unwell
+		if _, err := os.Stat("unwell"); err == nil {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	})
 	ln, err := net.Listen("tcp", "127.0.0.1:"+os.Getenv("APP_PORT"))
 	if err != nil {
 		fmt.Println(err)

@@ -125,7 +125,10 @@ func (u *unit) environ(ctx context.Context, d *desired) ([]string, error) {
 func (u *unit) ready() {
 	now := time.Now()
 	u.phase(state.Ready, "")
-	u.set(func(i *state.Instance) { i.ReadyAt = now })
+	u.set(func(i *state.Instance) {
+		i.ReadyAt = now
+		u.s.withdraw("health", u.app)
+	})
 	u.recovered()
 	u.sidecar.App().Open()
 }

@@ -22,7 +22,9 @@ type portBook struct {
 	fixed map[int]bool // those that the user has fixed
 }
 
-func newPortBook(salt string) *portBook { return &portBook{salt: salt, taken: map[int]bool{}, fixed: map[int]bool{}} }
+func newPortBook(salt string) *portBook {
+	return &portBook{salt: salt, taken: map[int]bool{}, fixed: map[int]bool{}}
+}
 
 // pick gives a free port for a purpose such as "orders/1/http": always the
 // same one as long as nobody else holds it.

@@ -53,6 +53,10 @@ type usage struct {
 	pid int
 }
 
+// maxHeld bounds how many calls wait for an instance: more than a restart lets
+// pile up, and what they hold still fits into memory.
+const maxHeld = 10_000
+
 // instanceName names instances so that scaling never renames one.
 func instanceName(app string, index int) string {
 	if index == 1 {
@@ -111,7 +115,7 @@ func (s *Supervisor) newUnit(m *config.Mesh, a *config.App, index int) (*unit, e
 		u.source = s.sourceOf(m, a)
 	}
 	tokens := u.tokens(u.want.Load())
-	opt := appchan.Options{Protocol: a.Protocol, Hold: a.Hold, MaxConcurrency: a.MaxConcurrency, Token: tokens.app}
+	opt := appchan.Options{Protocol: a.Protocol, Hold: a.Hold, MaxHeld: maxHeld, MaxConcurrency: a.MaxConcurrency, Token: tokens.app}
 	if u.at.app > 0 {
 		opt.Addr = loopback(u.at.app)
 	}
