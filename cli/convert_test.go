@@ -106,7 +106,7 @@ func TestImportWrites(t *testing.T) {
 		t.Errorf("import -o - exits with %d and prints\n%s", code, stdout)
 	}
 	s.file("deep/dapr.yaml", runFile)
-	s.says(0, []string{"import", "deep/dapr.yaml", "-o", "deep/mesh.toml"}, "wrote  deep/mesh.toml")
+	s.says(0, []string{"import", "deep/dapr.yaml", "-o", "deep/mesh.toml"}, "wrote  deep/mesh.toml", "`mesh check -C deep`, then `mesh up -C deep`")
 
 	s.file("dapr.yaml", strings.Replace(runFile, "appPort", "apPort", 1))
 	s.says(1, []string{"import", "dapr.yaml", "-o", "other.toml"}, "dapr.yaml:5:3: unknown key", "did you mean appPort?", "^", "1 error")
@@ -128,7 +128,7 @@ func TestExportWrites(t *testing.T) {
 			t.Errorf("export %s exits with %d and says\n%s%s", format, code, stdout, stderr)
 		}
 	}
-	s.says(0, []string{"import", "dapr/dapr.yaml", "-o", "back.toml"}, "wrote  back.toml")
+	s.says(0, []string{"import", "dapr/dapr.yaml", "-o", "back.toml"}, "wrote  back.toml", "`mesh up -f back.toml`")
 	s.says(0, []string{"check", "-f", "back.toml"}, "1 app")
 
 	s.file("mesh.toml", "[apps.web]\ncommand = \"./web\"\n")

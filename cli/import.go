@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"fmt"
+
 	"github.com/spf13/cobra"
 
 	"mesh/convert"
@@ -50,6 +52,6 @@ func (e Env) importDapr(file, out string, force bool) error {
 		return err
 	}
 	e.notes(r.Notes)
-	_, err = e.Stdout.Write([]byte("next   `mesh check`, then `mesh up`\n"))
+	_, err = fmt.Fprintf(e.Stdout, "next   `%s`, then `%s`\n", e.command("check", o.Out), e.command("up", o.Out))
 	return printed(err)
 }

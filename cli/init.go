@@ -65,13 +65,24 @@ func (e Env) init(from string, force bool) error {
 	if ignored, err := os.ReadFile(filepath.Join(o.Dir, ".gitignore")); exists(filepath.Join(o.Dir, ".git")) && (err != nil || !strings.Contains(string(ignored), ".mesh")) {
 		next = append(next, "add .mesh/ to .gitignore: it holds logs and other things of a run")
 	}
-	next = append(next, "look at "+e.short(file)+", then `mesh up`")
+	next = append(next, "look at "+e.short(file)+", then `"+e.command("up", file)+"`")
 	for _, line := range next {
 		if _, err := fmt.Fprintln(e.Stdout, "next   "+line); err != nil {
 			return printed(err)
 		}
 	}
 	return nil
+}
+
+// command gives the command line that runs a command with a file.
+func (e Env) command(name, file string) string {
+	if filepath.Base(file) != fileName {
+		return "mesh " + name + " -f " + e.short(file)
+	}
+	if dir := filepath.Dir(file); dir != e.Dir {
+		return "mesh " + name + " -C " + e.short(dir)
+	}
+	return "mesh " + name
 }
 
 func exists(path string) bool {

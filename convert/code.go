@@ -1,6 +1,7 @@
 package convert
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -9,6 +10,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"mesh/supervisor/config"
 )
 
 // Bounds of the search for code: a project is drafted, not indexed.
@@ -33,7 +36,12 @@ func (p *project) code() (*Result, error) {
 			}
 		}
 		if exists(filepath.Join(dir, "package.json")) {
-			if err := p.node(r, dir, folders); err != nil {
+			err := p.node(r, dir, folders)
+			if mistakes, ok := errors.AsType[config.Errors](err); ok { // somewhere in the project, perhaps on purpose
+				for _, m := range mistakes {
+					r.Notes = append(r.Notes, Note{File: m.Place.File, Line: m.Place.Line, Text: m.Msg})
+				}
+			} else if err != nil {
 				return nil, err
 			}
 		}

@@ -69,7 +69,15 @@ func Init(o InitOptions) (*Result, error) {
 
 func (p *project) draft(from string) (*Result, error) {
 	if from != "" {
-		return p.from(from)
+		r, err := p.from(from)
+		if err == nil && len(r.Draft.Apps) == 0 {
+			why := slices.Clone(r.Found)
+			for _, n := range r.Notes {
+				why = append(why, n.String())
+			}
+			return nil, fmt.Errorf("there is nothing to run in it: %s", strings.Join(why, "\n"))
+		}
+		return r, err
 	}
 	var others []string
 	var r *Result

@@ -46,6 +46,8 @@ func TestMistakes(t *testing.T) {
 		"compose":            {"compose.yaml", "services:\n  a:\n    build: .\n    command: x\n    depends_on: [b]\n", []string{"compose.yaml:5:18: a depends on b, which is no service"}},
 		"compose condition":  {"compose.yaml", "services:\n  a:\n    build: .\n    command: x\n    depends_on: {a: {condition: fine}}\n", []string{"compose.yaml:5:18:", "service_healthy"}},
 		"package.json":       {"package.json", "{\n  \"scripts\": {\"dev\": }\n}\n", []string{"package.json:2:22: no valid package.json"}},
+		"images of others":   {"compose.yaml", "services:\n  a:\n    image: redis\n", []string{"there is nothing to run in it", "1 service with images of others: a"}},
+		"no main package":    {"go.mod", "module x\n", []string{"there is nothing to run in it: go.mod: no program"}},
 		"another kind":       {"Makefile", "", []string{"Makefile is of no kind that can be read", "a Procfile"}},
 	} {
 		t.Run(name, func(t *testing.T) {
