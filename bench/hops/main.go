@@ -1,0 +1,182 @@
+// Hops measures what a hop costs. In one run, with one app and one load, it
+// calls the app directly, through a Go reverse proxy, nginx, haproxy, two nginx
+// in a row, mesh on each transport, and two daprd when MESH_BENCH_DAPRD names
+// the binary. It prints a table with ratios and writes CSV and an SVG chart.
+//
+//	go run ./bench/hops -csv hops.csv -svg hops.svg
+//
+// Everything listens on loopback. nginx and haproxy are left out, and said to
+// be, where they are not installed.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+type options struct {
+	mesh  string
+	calls int
+	size  int64
+	ways  []string
+	csv   string
+	svg   string
+	large bool // also the measures of many streams and many sidecars
+	dir   string
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	err := run(ctx, os.Args[1:])
+	if err != nil && !errors.Is(err, flag.ErrHelp) && ctx.Err() == nil {
+		fmt.Fprintln(os.Stderr, "hops:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string) error {
+	if len(args) > 0 {
+		switch args[0] { // the roles in which this program is started again
+		case "app":
+			return serveApp(args[1])
+		case "proxy":
+			return serveProxy(args[1], args[2])
+		case "idle":
+			<-ctx.Done()
+			return nil
+		}
+	}
+	var o options
+	var mib int64
+	var ways string
+	flags := flag.NewFlagSet("hops", flag.ContinueOnError)
+	flags.StringVar(&o.mesh, "mesh", "", "the mesh `binary` to measure (default: build this module)")
+	flags.IntVar(&o.calls, "calls", 20_000, "small calls for each measure")
+	flags.Int64Var(&mib, "size", 1024, "size of the large bodies in `MiB`")
+	flags.StringVar(&ways, "ways", "direct,reverseproxy,nginx,haproxy,nginx2,mesh-auto,mesh-grpc,mesh-unary,daprd", "what to measure")
+	flags.StringVar(&o.csv, "csv", "", "`file` for the figures")
+	flags.StringVar(&o.svg, "svg", "", "`file` for a chart of CPU per call")
+	flags.BoolVar(&o.large, "large", true, "also measure 10,000 live streams and 100 idle sidecars")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	o.size, o.ways = mib<<20, strings.Split(ways, ",")
+	dir, err := os.MkdirTemp("", "mesh-hops-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	o.dir = dir
+	if o.mesh == "" {
+		o.mesh = filepath.Join(dir, "mesh")
+		build := exec.CommandContext(ctx, "go", "build", "-o", o.mesh, "mesh")
+		build.Stderr = os.Stderr
+		if err := build.Run(); err != nil {
+			return fmt.Errorf("building mesh: %w", err)
+		}
+	}
+	return measureAll(ctx, o)
+}
+
+func measureAll(ctx context.Context, o options) error {
+	app, err := startApp(ctx)
+	if err != nil {
+		return err
+	}
+	defer app.stop()
+	var rows []row
+	for _, name := range o.ways {
+		w, err := startWay(ctx, o, name, app.addr)
+		if errors.Is(err, errAbsent) {
+			fmt.Fprintf(os.Stderr, "%s: %v, left out\n", name, err)
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("starting %s: %w", name, err)
+		}
+		fmt.Fprintln(os.Stderr, "measuring", name)
+		r, err := measure(ctx, o, w)
+		w.stop()
+		if err != nil {
+			return fmt.Errorf("measuring %s: %w", name, err)
+		}
+		rows = append(rows, r)
+	}
+	printTable(os.Stdout, rows)
+	if o.large && slices.ContainsFunc(o.ways, func(w string) bool { return strings.HasPrefix(w, "mesh") }) {
+		if err := measureMany(ctx, o, app.addr, os.Stdout); err != nil {
+			return err
+		}
+	}
+	if o.csv != "" {
+		if err := writeFile(o.csv, csvOf(rows)); err != nil {
+			return err
+		}
+	}
+	if o.svg != "" {
+		return writeFile(o.svg, chart(rows))
+	}
+	return nil
+}
+
+// row is what was measured of one way.
+type row struct {
+	way    string
+	one    small
+	many   small
+	down   large
+	up     large
+	chunk  time.Duration // median time of a chunk from the app to the client
+	first  time.Duration // until the first byte of the answer to a slow upload
+	failed []string      // what this way cannot do
+}
+
+type small struct {
+	rate     float64       // calls per second
+	cpu      time.Duration // per call, of everything between client and app
+	p50, p99 time.Duration
+}
+
+type large struct {
+	rate   float64       // bytes per second
+	cpu    time.Duration // for the whole body
+	growth int64         // of resident memory, bytes
+}
+
+func measure(ctx context.Context, o options, w *way) (row, error) {
+	r := row{way: w.name}
+	var err error
+	if _, err = w.load(ctx, 8, 2_000); err != nil { // warm up
+		return r, err
+	}
+	if r.one, err = w.small(ctx, 1, o.calls/4); err != nil {
+		return r, err
+	}
+	if r.many, err = w.small(ctx, 32, o.calls); err != nil {
+		return r, err
+	}
+	if r.chunk, err = w.chunks(ctx, 200); err != nil {
+		r.failed = append(r.failed, "chunk: "+err.Error())
+	}
+	if r.first, err = w.slowUpload(ctx); err != nil {
+		r.failed = append(r.failed, "slow upload: "+err.Error())
+	}
+	if r.down, err = w.body(ctx, "GET", o.size); err != nil {
+		r.failed = append(r.failed, "down: "+err.Error())
+	}
+	if r.up, err = w.body(ctx, "POST", o.size); err != nil {
+		r.failed = append(r.failed, "up: "+err.Error())
+	}
+	return r, ctx.Err()
+}
