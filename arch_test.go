@@ -48,6 +48,7 @@ func floor() map[string][]string {
 		"mesh/convert/export":                 {"mesh/supervisor/config", "mesh/runtime/resource", "mesh/convert"},
 		"mesh/mdnsresolve":                    {},
 		"mesh/bench/streams":                  {},
+		"mesh/bench/hops":                     {},
 		"mesh/bench/picture":                  {},
 		"mesh/e2e":                            {},
 	}
