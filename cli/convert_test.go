@@ -131,6 +131,8 @@ func TestExportWrites(t *testing.T) {
 	s.says(0, []string{"import", "dapr/dapr.yaml", "-o", "back.toml"}, "wrote  back.toml", "`mesh up -f back.toml`")
 	s.says(0, []string{"check", "-f", "back.toml"}, "1 app")
 
+	s.says(0, []string{"export", "dapr", "-o", "deploy/here"}, "wrote  deploy/here/dapr.yaml", "dapr run -f deploy/here/dapr.yaml")
+
 	s.file("mesh.toml", "[apps.web]\ncommand = \"./web\"\n")
 	stdout, stderr, code := s.run("export", "kubernetes", "-o", "kubernetes", "--image", "hub/{app}:2")
 	if code != 0 || !strings.Contains(stderr, "kubernetes/orders.yaml is of an earlier export") || !strings.Contains(s.read("kubernetes/web.yaml"), "image: hub/web:2") {

@@ -60,7 +60,7 @@ func (e Env) export(format, out, image string) error {
 	if folder == m.Dir {
 		return usage(&hinted{errors.New("the files would lie among those of the project"), "choose a folder of their own with --output"})
 	}
-	r, err := convert(export.Options{Mesh: m, Out: folder, Image: image})
+	r, err := convert(export.Options{Mesh: m, Out: folder, Shown: e.short(folder), Image: image})
 	if err != nil {
 		return err
 	}

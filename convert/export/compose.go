@@ -99,7 +99,7 @@ func Compose(o Options) (*Result, error) {
 		return nil, err
 	}
 	x.next("see that each image starts its app: the commands of mesh.toml are for this machine")
-	x.next("docker compose -f %s up", filepath.Join(filepath.Base(x.Out), "compose.yaml"))
+	x.next("docker compose -f %s up", filepath.Join(x.Shown, "compose.yaml"))
 	return x.done(), nil
 }
 

@@ -105,7 +105,7 @@ func Dapr(o Options) (*Result, error) {
 	if err := x.file("dapr.yaml", file); err != nil {
 		return nil, err
 	}
-	x.next("dapr run -f %s", filepath.Join(filepath.Base(x.Out), "dapr.yaml"))
+	x.next("dapr run -f %s", filepath.Join(x.Shown, "dapr.yaml"))
 	return x.done(), nil
 }
 

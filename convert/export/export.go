@@ -35,6 +35,7 @@ const Header = "# Made by `mesh export`: the next export writes it anew.\n"
 type Options struct {
 	Mesh  *config.Mesh
 	Out   string // the folder that the files are for, absolute
+	Shown string // how Out is shown to the user; "": its last part
 	Image string // name of the image of an app, with {app} for its id; "": {app}:latest
 }
 
@@ -63,6 +64,9 @@ type exporter struct {
 func start(o Options) (*exporter, error) {
 	if o.Image == "" {
 		o.Image = "{app}:latest"
+	}
+	if o.Shown == "" {
+		o.Shown = filepath.Base(o.Out)
 	}
 	x := &exporter{Options: o}
 	var err error

@@ -3,7 +3,6 @@ package export
 import (
 	"fmt"
 	"maps"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -158,7 +157,7 @@ func Kubernetes(o Options) (*Result, error) {
 		x.next("build an image of each app; --image names them, such as --image registry.example.com/shop/{app}:1.0")
 	}
 	x.next("see that each image starts its app: the commands of mesh.toml are for this machine")
-	x.next("dapr init -k, then kubectl apply -f %s", filepath.Base(x.Out))
+	x.next("dapr init -k, then kubectl apply -f %s", x.Shown)
 	return x.done(), nil
 }
 
