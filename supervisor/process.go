@@ -133,16 +133,22 @@ func (u *unit) giveUp(end ending, why string) {
 	})
 }
 
-// recovered takes the notice of a crash back unless another instance of the app
-// is still down.
+// crashShown is how long the notice of a crash stays at least: nobody should
+// have to look at the right moment.
+const crashShown = 30 * time.Second
+
+// recovered takes the notice of a crash back when it has been shown for a
+// while, unless an instance of the app is down again by then.
 func (u *unit) recovered() {
-	u.set(func(*state.Instance) {
-		for _, v := range u.s.of(u.app) {
-			if v.shown.Phase == state.Backoff || v.shown.Phase == state.Failed {
-				return
+	time.AfterFunc(crashShown, func() {
+		u.set(func(*state.Instance) {
+			for _, v := range u.s.of(u.app) {
+				if v.shown.Phase == state.Backoff || v.shown.Phase == state.Failed {
+					return
+				}
 			}
-		}
-		u.s.withdraw("crash", u.app)
+			u.s.withdrawShown("crash", u.app, crashShown)
+		})
 	})
 }
 

@@ -374,6 +374,13 @@ func (s *Supervisor) withdraw(code, app string) {
 	s.notices = slices.DeleteFunc(s.notices, func(n state.Notice) bool { return n.Code == code && n.App == app })
 }
 
+// withdrawShown takes a notice back that has been shown that long.
+func (s *Supervisor) withdrawShown(code, app string, long time.Duration) {
+	s.notices = slices.DeleteFunc(s.notices, func(n state.Notice) bool {
+		return n.Code == code && n.App == app && time.Since(n.At) >= long
+	})
+}
+
 // say adds a line of our own to an app's log.
 func (s *Supervisor) say(app, instance, format string, args ...any) {
 	s.o.Logs.Append(app, instance, "mesh", fmt.Sprintf(format, args...), time.Now(), false)
