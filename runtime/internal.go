@@ -9,13 +9,17 @@ import (
 
 	"google.golang.org/grpc"
 
+	"mesh/runtime/rpc"
 	"mesh/runtime/stream"
 )
 
-// serveInternal serves the gRPC service that sidecars call each other with.
+// serveInternal serves the gRPC service that sidecars call each other with, and
+// the calls of other services that they pass on to our app.
 func (s *Sidecar) serveInternal(ctx context.Context, ln net.Listener) error {
-	srv := grpc.NewServer(stream.ServerOptions()...)
+	pass := rpc.NewServer(rpc.Options{To: s.app, AppID: s.o.AppID, Flows: s.o.Flows, Callee: true})
+	srv := grpc.NewServer(append(stream.ServerOptions(), grpc.UnknownServiceHandler(pass.Serve))...)
 	s.in.Register(srv)
+	defer pass.Wait()
 	defer s.in.Wait()
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(ln) }()

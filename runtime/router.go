@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"net/netip"
 	"strings"
 	"sync"
@@ -90,32 +91,52 @@ func (r *router) here(ctx context.Context, c *stream.Call, g *peerGroup) (reply 
 
 // elsewhere calls an app that others run.
 func (r *router) elsewhere(ctx context.Context, c *stream.Call) (reply *stream.Reply, err error) {
-	if r.names == nil {
-		return nil, r.unknown(c.AppID)
-	}
-	addrs, err := r.names.Resolve(ctx, c.AppID)
+	addrs, err := r.resolve(ctx, c.AppID)
 	if err != nil {
-		return nil, fmt.Errorf("finding %s: %w", c.AppID, err)
+		return nil, err
 	}
-	if len(addrs) == 0 {
-		return nil, r.unknown(c.AppID)
-	}
-	v, ok := r.turns.Load(c.AppID)
-	if !ok {
-		v, _ = r.turns.LoadOrStore(c.AppID, new(atomic.Uint32))
-	}
-	n := uint32(len(addrs))
-	first := v.(*atomic.Uint32).Add(1) //nolint:errcheck // nothing else is stored
-	for i := range n {
-		addr := addrs[(first+i)%n]
+	for addr := range addrs {
 		if reply, err = r.call(ctx, c, addr.String(), ""); !again(ctx, err) {
 			break
 		}
-		if d, ok := r.names.(Disappointed); ok {
-			d.Failed(c.AppID, addr)
-		}
+		r.missed(c.AppID, addr)
 	}
 	return reply, err
+}
+
+// resolve gives the addresses, one at least, of an app that others run, in the
+// order in which a call should try them: each call begins with the next one.
+func (r *router) resolve(ctx context.Context, appID string) (iter.Seq[netip.AddrPort], error) {
+	if r.names == nil {
+		return nil, r.unknown(appID)
+	}
+	addrs, err := r.names.Resolve(ctx, appID)
+	if err != nil {
+		return nil, fmt.Errorf("finding %s: %w", appID, err)
+	}
+	if len(addrs) == 0 {
+		return nil, r.unknown(appID)
+	}
+	v, ok := r.turns.Load(appID)
+	if !ok {
+		v, _ = r.turns.LoadOrStore(appID, new(atomic.Uint32))
+	}
+	n := uint32(len(addrs))
+	first := v.(*atomic.Uint32).Add(1) //nolint:errcheck // nothing else is stored
+	return func(yield func(netip.AddrPort) bool) {
+		for i := range n {
+			if !yield(addrs[(first+i)%n]) {
+				return
+			}
+		}
+	}, nil
+}
+
+// missed tells Names of an address at which nobody could be reached.
+func (r *router) missed(appID string, addr netip.AddrPort) {
+	if d, ok := r.names.(Disappointed); ok {
+		d.Failed(appID, addr)
+	}
 }
 
 // call calls the sidecar at an address.

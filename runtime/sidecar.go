@@ -204,7 +204,7 @@ type server struct {
 // servers gives the servers of all listeners, in the order in which they start.
 func (s *Sidecar) servers() []server {
 	h := httpapi.Options{API: s.api, Recorder: s.o.Flows, Token: s.o.APIToken, Grace: s.o.Grace, Log: s.o.Log}
-	g := grpcapi.Options{API: s.api, Recorder: s.o.Flows, Token: s.o.APIToken, Grace: s.o.Grace}
+	g := grpcapi.Options{API: s.api, Recorder: s.o.Flows, Token: s.o.APIToken, Grace: s.o.Grace, Pass: s.router}
 	if s.meter != nil {
 		h.Observer, g.Observer = s.meter, s.meter.rpc
 	}

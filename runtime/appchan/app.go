@@ -6,7 +6,9 @@
 // is ready and while it restarts, calls wait at a gate, bounded in number and
 // time; Drain waits for those in flight. HTTP/1 connections are driven by the
 // goroutine of the call itself; a second one exists only while a request body
-// is being streamed. HTTP/2 and TLS go through net/http.
+// is being streamed. HTTP/2 and TLS go through net/http. An app that speaks gRPC
+// gets a Call as one message, AppCallback.OnInvoke; calls of its own services
+// are passed on as they are, by Pass.
 package appchan
 
 import (
@@ -24,7 +26,7 @@ import (
 // Options are what an App needs to know. They do not change, but for Hold.
 type Options struct {
 	Addr           string        // host:port of the app's server; "": the app has no port, every call fails
-	Protocol       string        // "http" (also ""), "https" (any certificate is accepted) or "h2c"
+	Protocol       string        // "http" (also ""), "https", "h2c", "grpc" or "grpcs"; any certificate is accepted
 	Token          string        // sent to the app as dapr-api-token when not empty
 	Hold           time.Duration // how long a call may wait for the app; 0: it does not wait
 	MaxHeld        int           // how many calls may wait for the app at a time
@@ -46,6 +48,7 @@ type App struct {
 	pool         *pool           // HTTP/1
 	small, large buffers         // for what passes through
 	lib          *http.Transport // HTTP/2 and TLS
+	rpc          *rpcConns       // gRPC, which HTTP/2 carries as well; nil for HTTP/1
 }
 
 // Stats are counts of one moment.
@@ -68,8 +71,11 @@ func New(o Options) (*App, error) {
 		a.pool = newPool(o.Addr, &a.small)
 	case "https", "h2c":
 		a.lib = newTransport(o.Protocol)
+		a.rpc = newRPCConns(o.Addr, o.Protocol == "https")
+	case "grpc", "grpcs":
+		a.rpc = newRPCConns(o.Addr, o.Protocol == "grpcs")
 	default:
-		return nil, fmt.Errorf("app protocol %q is not supported: use http, https or h2c", o.Protocol)
+		return nil, fmt.Errorf("app protocol %q is not supported: use http, https, h2c, grpc or grpcs", o.Protocol)
 	}
 	return a, nil
 }
@@ -81,17 +87,20 @@ func New(o Options) (*App, error) {
 // under way; it is the last.
 func (a *App) Handle(ctx context.Context, c *stream.Call) (*stream.Reply, error) {
 	if a.o.Addr == "" {
-		return nil, a.unreachable(errors.New("the app has no port: set `port` for it in mesh.toml"))
+		return nil, a.unreachable(errNoPort)
 	}
 	if err := a.enter(ctx, c.Flow); err != nil {
 		return nil, err
 	}
 	var r *stream.Reply
 	var err error
-	if a.pool != nil {
+	switch {
+	case a.pool != nil:
 		r, err = a.exchange(ctx, c)
-	} else {
+	case a.lib != nil:
 		r, err = a.roundTrip(ctx, c)
+	default:
+		r, err = a.invoke(ctx, c)
 	}
 	if err != nil {
 		a.leave()
@@ -99,6 +108,9 @@ func (a *App) Handle(ctx context.Context, c *stream.Call) (*stream.Reply, error)
 	}
 	return r, nil
 }
+
+// errNoPort is why an app cannot be called at all.
+var errNoPort = errors.New("the app has no port: set `port` for it in mesh.toml")
 
 // unreachable wraps a reason for which a call was not sent.
 func (a *App) unreachable(err error) error {
@@ -122,8 +134,12 @@ func (a *App) Close() {
 func (a *App) closeIdle() {
 	if a.pool != nil {
 		a.pool.closeIdle()
-	} else {
+	}
+	if a.lib != nil {
 		a.lib.CloseIdleConnections()
+	}
+	if a.rpc != nil {
+		a.rpc.retire()
 	}
 }
 

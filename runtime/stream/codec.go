@@ -8,8 +8,8 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// codec speaks protobuf: frames by hand, every other message as generated. It
-// is given to a connection and to a server, never registered for the process.
+// codec speaks protobuf: frames by hand, messages that are passed on not at all,
+// every other message as generated. It is given to a connection and to a server, never registered for the process.
 type codec struct{}
 
 var _ encoding.CodecV2 = codec{}
@@ -17,11 +17,13 @@ var _ encoding.CodecV2 = codec{}
 // Name is that of the standard codec, since the bytes are the same.
 func (codec) Name() string { return "proto" }
 
-// Marshal encodes an *outFrame or a proto.Message.
+// Marshal encodes an *outFrame, a *Message or a proto.Message.
 func (codec) Marshal(v any) (mem.BufferSlice, error) {
 	switch m := v.(type) {
 	case *outFrame:
 		return m.marshal()
+	case *Message:
+		return m.marshal(), nil
 	case proto.Message:
 		b, err := proto.Marshal(m)
 		return mem.BufferSlice{mem.SliceBuffer(b)}, err
@@ -29,11 +31,14 @@ func (codec) Marshal(v any) (mem.BufferSlice, error) {
 	return nil, fmt.Errorf("encoding a %T: not a protobuf message", v)
 }
 
-// Unmarshal decodes an *inFrame or a proto.Message.
+// Unmarshal decodes an *inFrame, a *Message or a proto.Message.
 func (codec) Unmarshal(data mem.BufferSlice, v any) error {
 	switch m := v.(type) {
 	case *inFrame:
 		return m.unmarshal(data)
+	case *Message:
+		m.unmarshal(data)
+		return nil
 	case proto.Message:
 		buf := data.MaterializeToBuffer(mem.DefaultBufferPool())
 		defer buf.Free()

@@ -3,13 +3,17 @@ package stream
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strconv"
 
 	commonv1 "github.com/dapr/dapr/pkg/proto/common/v1"
 	internalsv1 "github.com/dapr/dapr/pkg/proto/internals/v1"
+	rpcstatus "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/types/known/anypb"
 )
 
 // wireKey gives a header's key on the wire: canonical, as Dapr's peers send
@@ -81,7 +85,7 @@ func requestHead(c *Call) *internalsv1.InternalInvokeRequest {
 	if !ok {
 		verb = int32(commonv1.HTTPExtension_POST)
 	}
-	return &internalsv1.InternalInvokeRequest{
+	req := &internalsv1.InternalInvokeRequest{
 		Ver:      internalsv1.APIVersion_V1,
 		Metadata: md,
 		Message: &commonv1.InvokeRequest{
@@ -90,6 +94,10 @@ func requestHead(c *Call) *internalsv1.InternalInvokeRequest {
 			HttpExtension: &commonv1.HTTPExtension{Verb: commonv1.HTTPExtension_Verb(verb), Querystring: c.Query},
 		},
 	}
+	if c.Type != "" { // the value follows in frames
+		req.Message.Data = &anypb.Any{TypeUrl: c.Type}
+	}
+	return req
 }
 
 // errHead is what a peer is told when the head of its call lacks something.
@@ -120,7 +128,10 @@ func callOf(req *internalsv1.InternalInvokeRequest) (*Call, error) {
 		return nil, err
 	}
 	setContentType(h, msg.GetContentType())
-	return &Call{Verb: ext.GetVerb().String(), Path: path, Query: ext.GetQuerystring(), Header: h, Length: length}, nil
+	return &Call{
+		Verb: ext.GetVerb().String(), Path: path, Query: ext.GetQuerystring(), Header: h, Length: length,
+		Type: msg.GetData().GetTypeUrl(),
+	}, nil
 }
 
 func setContentType(h http.Header, contentType string) {
@@ -137,11 +148,38 @@ func replyHead(r *Reply) *internalsv1.InternalInvokeResponse {
 	if r.Length >= 0 { // Dapr's callers drop it, ours keep it
 		md["Content-Length"] = &internalsv1.ListStringValue{Values: []string{strconv.FormatInt(r.Length, 10)}}
 	}
-	return &internalsv1.InternalInvokeResponse{
+	res := &internalsv1.InternalInvokeResponse{
 		Status:  &internalsv1.Status{Code: int32(r.Status)},
 		Headers: md,
 		Message: &commonv1.InvokeResponse{ContentType: r.Header.Get("Content-Type")},
 	}
+	if r.GRPC != nil {
+		st := r.GRPC.Proto()
+		res.Status = &internalsv1.Status{Code: st.GetCode(), Message: st.GetMessage(), Details: st.GetDetails()}
+	}
+	if r.Type != "" { // the value follows in frames
+		res.Message.Data = &anypb.Any{TypeUrl: r.Type}
+	}
+	return res
+}
+
+// wireBody gives the body that a reply has on the wire and its length. What
+// says an error of gRPC in HTTP's words is made anew by whoever needs it.
+func wireBody(r *Reply) (io.Reader, int64) {
+	if r.GRPC.Code() != codes.OK {
+		return http.NoBody, 0
+	}
+	return r.Body, r.Length
+}
+
+// Failure gives what an HTTP caller gets as the body of a reply that is an
+// error of gRPC.
+func Failure(st *status.Status) ([]byte, error) {
+	b, err := protojson.Marshal(st.Proto())
+	if err != nil {
+		return nil, fmt.Errorf("encoding the status of a reply: %w", err)
+	}
+	return b, nil
 }
 
 // replyOf is the inverse of replyHead. The body is not set, unless the head
@@ -155,7 +193,7 @@ func replyOf(res *internalsv1.InternalInvokeResponse) (r *Reply, failure []byte,
 	if err != nil {
 		return nil, nil, err
 	}
-	r = &Reply{Status: int(st.GetCode()), Header: h, Length: length}
+	r = &Reply{Status: int(st.GetCode()), Header: h, Length: length, Type: res.GetMessage().GetData().GetTypeUrl()}
 	switch {
 	case r.Status < 0 || r.Status > 999:
 		return nil, nil, fmt.Errorf("%d is not a status", r.Status)
@@ -168,12 +206,14 @@ func replyOf(res *internalsv1.InternalInvokeResponse) (r *Reply, failure []byte,
 		h["Cache-Control"] = []string{"no-cache"}
 	case r.Status == 0:
 		r.Status = http.StatusOK
+		r.GRPC = status.New(codes.OK, "")
 		setContentType(h, res.GetMessage().GetContentType())
 	default:
 		// A gRPC code: its details stand in for the body.
 		r.Status = HTTPStatus(codes.Code(r.Status))
-		if failure, err = protojson.Marshal(st); err != nil {
-			return nil, nil, fmt.Errorf("encoding the status of a reply: %w", err)
+		r.GRPC = status.FromProto(&rpcstatus.Status{Code: st.GetCode(), Message: st.GetMessage(), Details: st.GetDetails()})
+		if failure, err = Failure(r.GRPC); err != nil {
+			return nil, nil, err
 		}
 		h["Content-Type"] = []string{"application/json"}
 		r.Length = int64(len(failure))

@@ -107,7 +107,8 @@ func (in *Inbound) stream(s grpc.ServerStream) (err error) {
 		in.closers.Go(func() { _ = r.Body.Close() })
 	}()
 	p := &pump{sendMsg: s.SendMsg, pool: &in.pool, flow: c.Flow, dir: flow.Reply, hop: flow.CalleeOut, trailer: r.Trailer, late: replyTrailer}
-	err = p.run(replyHead(r), r.Body, r.Length)
+	body, length := wireBody(r)
+	err = p.run(replyHead(r), body, length)
 	switch {
 	case err == nil:
 		return nil

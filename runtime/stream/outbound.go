@@ -100,6 +100,23 @@ func (o *Outbound) Handle(ctx context.Context, c *Call) (*Reply, error) {
 	return o.handle(ctx, c)
 }
 
+// NewStream opens a call of any service at the peer, to pass it on with
+// messages of type *Message. Its context must end, because that is what ends
+// the call. It fails as Handle does.
+func (o *Outbound) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+	if o.calls.Add(1) < 0 {
+		o.calls.Add(-1)
+		return nil, &UnreachableError{Addr: o.addr, Err: ErrRetired}
+	}
+	s, err := o.conn.NewStream(ctx, desc, method, opts...)
+	if err != nil {
+		o.calls.Add(-1)
+		return nil, o.notOpened(ctx, err)
+	}
+	context.AfterFunc(ctx, func() { o.calls.Add(-1) })
+	return s, nil
+}
+
 func (o *Outbound) handle(ctx context.Context, c *Call) (*Reply, error) {
 	if o.unary {
 		return o.callUnary(ctx, c, c.Body)

@@ -14,6 +14,8 @@ import (
 	"io"
 	"net/http"
 
+	"google.golang.org/grpc/status"
+
 	"mesh/runtime/flow"
 )
 
@@ -33,6 +35,7 @@ type Call struct {
 	Body   io.Reader   // nil: no body. Read it from one goroutine at a time
 	Length int64       // of the body in bytes; -1: unknown. Meaningless when Body is nil
 	Flow   *flow.Flow  // the record of this call; nil when nobody watches
+	Type   string      // type URL of the protobuf message in Body; "": not known to be one
 
 	// Trailer gives the request's trailers once Body has returned io.EOF; nil: none.
 	Trailer func() http.Header
@@ -46,8 +49,14 @@ type Reply struct {
 	Body   io.ReadCloser // never nil
 	Length int64         // of the body in bytes; -1: unknown. What the app said, also where no body follows (HEAD, 304)
 
+	Type string // type URL of the protobuf message in Body; "": not known to be one
+
 	// Trailer gives the reply's trailers once Body has returned io.EOF; nil: none.
 	Trailer func() http.Header
+
+	// GRPC is what an app that speaks gRPC answered, nil when it speaks HTTP.
+	// Status says the same as HTTP does, and so does Body when it is an error.
+	GRPC *status.Status
 }
 
 // Handler takes a call and gives its reply as soon as the reply's head is

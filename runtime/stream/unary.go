@@ -63,7 +63,7 @@ func (o *Outbound) callUnary(ctx context.Context, c *Call, body io.Reader) (*Rep
 		if err != nil {
 			return nil, err
 		}
-		req.Message.Data = &anypb.Any{Value: data}
+		req.Message.Data = &anypb.Any{Value: data, TypeUrl: c.Type}
 		if c.Trailer != nil {
 			if h := c.Trailer(); len(h) > 0 {
 				req.ProtoReflect().SetUnknown(trailerBytes(h))
@@ -135,7 +135,8 @@ func (in *Inbound) unary(ctx context.Context, req *internalsv1.InternalInvokeReq
 		c.Flow.Replied(r.Status)
 	}
 	defer func() { err = errors.Join(err, r.Body.Close()) }()
-	body, err := whole("reply", r.Body, r.Length)
+	from, length := wireBody(r)
+	body, err := whole("reply", from, length)
 	if err != nil {
 		return nil, rejected(err)
 	}
@@ -143,7 +144,7 @@ func (in *Inbound) unary(ctx context.Context, req *internalsv1.InternalInvokeReq
 		r.Length = int64(len(body))
 	}
 	res = replyHead(r)
-	res.Message.Data = &anypb.Any{Value: body}
+	res.Message.Data = &anypb.Any{Value: body, TypeUrl: r.Type}
 	if r.Trailer != nil {
 		res.Trailers = metadata(r.Trailer(), 0)
 	}

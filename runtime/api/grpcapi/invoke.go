@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"strconv"
-	"strings"
 
 	commonv1 "github.com/dapr/dapr/pkg/proto/common/v1"
 	runtimev1 "github.com/dapr/dapr/pkg/proto/runtime/v1"
@@ -18,6 +17,7 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 
 	"mesh/runtime/flow"
+	"mesh/runtime/rpc"
 	"mesh/runtime/stream"
 )
 
@@ -49,11 +49,19 @@ func (s *Server) InvokeService(ctx context.Context, req *runtimev1.InvokeService
 		return nil, fmt.Errorf("setting the headers of the reply: %w", err)
 	}
 	f.Mark(flow.Reply, flow.CallerOut, len(data))
-	if reply.Status < 200 || reply.Status > 299 {
+	if reply.GRPC != nil && reply.Trailer != nil {
+		if err := grpc.SetTrailer(ctx, rpc.FromHTTP(reply.Trailer())); err != nil {
+			return nil, fmt.Errorf("setting the trailers of the reply: %w", err)
+		}
+	}
+	switch {
+	case reply.GRPC.Code() != codes.OK:
+		return nil, reply.GRPC.Err()
+	case reply.Status < 200 || reply.Status > 299:
 		return nil, replyError(reply.Status, data)
 	}
 	return &commonv1.InvokeResponse{
-		Data:        &anypb.Any{Value: data},
+		Data:        &anypb.Any{Value: data, TypeUrl: reply.Type},
 		ContentType: reply.Header.Get("Content-Type"),
 	}, nil
 }
@@ -82,30 +90,20 @@ func invokeCall(ctx context.Context, req *runtimev1.InvokeServiceRequest) (*stre
 	if err != nil {
 		return nil, status.Error(codes.InvalidArgument, err.Error())
 	}
+	md, _ := metadata.FromIncomingContext(ctx)
 	c := &stream.Call{
-		AppID: req.GetId(), Verb: ext.GetVerb().String(), Path: path, Query: ext.GetQuerystring(), Header: requestHeader(ctx),
+		AppID: req.GetId(), Verb: ext.GetVerb().String(), Path: path, Query: ext.GetQuerystring(), Header: rpc.ToHTTP(md),
+		Type: msg.GetData().GetTypeUrl(),
 	}
-	if ct := msg.GetContentType(); ct != "" {
+	if c.Type != "" {
+		c.Header["Content-Type"] = []string{"application/x-protobuf"}
+	} else if ct := msg.GetContentType(); ct != "" {
 		c.Header["Content-Type"] = []string{ct}
 	}
 	if data := msg.GetData().GetValue(); len(data) > 0 {
 		c.Body, c.Length = bytes.NewReader(data), int64(len(data))
 	}
 	return c, nil
-}
-
-// requestHeader makes HTTP headers of the metadata of a gRPC call.
-func requestHeader(ctx context.Context) http.Header {
-	md, _ := metadata.FromIncomingContext(ctx)
-	h := make(http.Header, len(md))
-	for key, values := range md {
-		// Content-Type is that of gRPC; the message has the real one.
-		if key != "content-type" && key != tokenKey && key != "dapr-app-id" {
-			h[http.CanonicalHeaderKey(key)] = values
-		}
-	}
-	stream.StripHopByHop(h)
-	return h
 }
 
 // readReply reads the whole body, which has to fit into one message.
@@ -136,45 +134,12 @@ func (s *Server) readReply(r *stream.Reply, verb string) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// replyMetadata makes gRPC metadata of a reply's headers. Those that HTTP
-// itself defines get a prefix, as in Dapr.
+// replyMetadata gives the headers of a reply as metadata.
 func replyMetadata(r *stream.Reply) metadata.MD {
-	md := make(metadata.MD, len(r.Header)+1)
-	for key, values := range r.Header {
-		name := strings.ToLower(key)
-		switch {
-		case name == "content-type", name == "content-length", strings.HasSuffix(name, "-bin"):
-			continue
-		case standard(key), strings.HasPrefix(name, "grpc-"):
-			name = "dapr-" + name
-		}
-		for _, v := range values {
-			if printable(v) {
-				md[name] = append(md[name], v)
-			}
-		}
+	md := rpc.FromHTTP(r.Header)
+	delete(md, "dapr-content-type") // the message says it
+	if r.GRPC == nil {
+		md["dapr-http-status"] = []string{strconv.Itoa(r.Status)}
 	}
-	md["dapr-http-status"] = []string{strconv.Itoa(r.Status)}
 	return md
-}
-
-// standard says whether a header is one that HTTP defines.
-func standard(key string) bool {
-	switch key {
-	case "Accept", "Accept-Charset", "Accept-Language", "Accept-Ranges", "Authorization", "Cache-Control", "Cookie", "Date",
-		"Expect", "From", "Host", "If-Match", "If-Modified-Since", "If-None-Match", "If-Schedule-Tag-Match",
-		"If-Unmodified-Since", "Max-Forwards", "Origin", "Pragma", "Referer", "User-Agent", "Via", "Warning":
-		return true
-	}
-	return false
-}
-
-// printable says whether v may be a value of gRPC metadata.
-func printable(v string) bool {
-	for i := range len(v) {
-		if v[i] < ' ' || v[i] > '~' {
-			return false
-		}
-	}
-	return true
 }

@@ -1,7 +1,8 @@
 // Package grpcapi speaks the gRPC dialect of a sidecar's API: Dapr's service
 // dapr.proto.runtime.v1.Dapr, with gRPC's health and reflection services beside
 // it. Methods of building blocks that the API does not have answer
-// Unimplemented.
+// Unimplemented. A call of any other service whose metadata names an app is
+// passed on to that app.
 package grpcapi
 
 import (
@@ -19,12 +20,13 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/reflection"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/emptypb"
 
 	"mesh/runtime/api"
 	"mesh/runtime/flow"
+	"mesh/runtime/rpc"
+	"mesh/runtime/stream"
 )
 
 // maxMessage is the largest message, unless Options say otherwise: unary calls
@@ -38,6 +40,7 @@ type Options struct {
 	Token      string         // what callers must send as dapr-api-token; "": nothing
 	MaxMessage int            // bytes of a message in either direction; 0: 64 MiB
 	Grace      time.Duration  // how long calls may go on when the server stops
+	Pass       rpc.Handler    // takes the calls of apps' own services; nil: there are none
 
 	// Observer is told of every call when it has ended; nil: nobody is.
 	Observer func(method string, code codes.Code)
@@ -47,7 +50,8 @@ type Options struct {
 type Server struct {
 	runtimev1.UnimplementedDaprServer
 
-	o Options
+	o    Options
+	pass *rpc.Server
 }
 
 // New gives a Server.
@@ -55,14 +59,21 @@ func New(o Options) *Server {
 	if o.MaxMessage == 0 {
 		o.MaxMessage = maxMessage
 	}
-	return &Server{o: o}
+	s := &Server{o: o}
+	if o.Pass != nil {
+		s.pass = rpc.NewServer(rpc.Options{To: o.Pass, AppID: o.API.AppID(), Flows: o.Recorder})
+	}
+	return s
 }
 
 // Serve serves the listener, which it closes, until ctx ends. Then calls in
 // flight have Options.Grace to end before they are cancelled; Serve returns
 // when the last one has ended.
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
+	own := &ownServices{}
 	srv := grpc.NewServer(
+		grpc.ForceServerCodecV2(stream.Codec()),
+		grpc.UnknownServiceHandler(s.unknown(own)),
 		grpc.MaxRecvMsgSize(s.o.MaxMessage),
 		grpc.MaxSendMsgSize(s.o.MaxMessage),
 		grpc.MaxHeaderListSize(1<<20),
@@ -72,8 +83,11 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 		grpc.StreamInterceptor(s.stream),
 	)
 	runtimev1.RegisterDaprServer(srv, s)
-	grpc_health_v1.RegisterHealthServer(srv, health{api: s.o.API})
-	reflection.Register(srv)
+	grpc_health_v1.RegisterHealthServer(own, health{api: s.o.API})
+	own.reflect(srv)
+	if s.pass != nil {
+		defer s.pass.Wait()
+	}
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(ln) }()
 	select {
@@ -90,15 +104,13 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	return nil
 }
 
-const tokenKey = "dapr-api-token"
-
 // authorize refuses a call without the token. Health is asked by those who may
 // not have it.
 func (s *Server) authorize(ctx context.Context, method string) error {
 	if s.o.Token == "" || strings.HasPrefix(method, "/grpc.health.v1.Health/") {
 		return nil
 	}
-	given := strings.Join(metadata.ValueFromIncomingContext(ctx, tokenKey), "")
+	given := strings.Join(metadata.ValueFromIncomingContext(ctx, rpc.KeyToken), "")
 	if subtle.ConstantTimeCompare([]byte(given), []byte(s.o.Token)) != 1 {
 		return status.Error(codes.Unauthenticated, "invalid api token")
 	}

@@ -1,0 +1,115 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	_ "google.golang.org/grpc/encoding/gzip" // callers may compress what they send
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"mesh/runtime/flow"
+	"mesh/runtime/stream"
+)
+
+// Options are what a Server needs. To and AppID are needed.
+type Options struct {
+	To    Handler        // where calls go
+	AppID string         // the app of this sidecar
+	Flows *flow.Recorder // nil: nothing is recorded
+
+	// Callee is for the port on which other sidecars call: their calls must be
+	// for AppID. Otherwise the callers are clients, and may call any app.
+	Callee bool
+}
+
+// Server takes calls off a grpc.Server that speaks stream.Codec.
+type Server struct {
+	o       Options
+	sending sync.WaitGroup
+}
+
+// NewServer gives a Server; see Serve.
+func NewServer(o Options) *Server { return &Server{o: o} }
+
+// Wait returns when nobody reads from a client any more. Stop the grpc.Server first.
+func (s *Server) Wait() { s.sending.Wait() }
+
+// Serve is the grpc.StreamHandler for grpc.UnknownServiceHandler.
+func (s *Server) Serve(_ any, from grpc.ServerStream) (err error) {
+	ctx := from.Context()
+	method, ok := grpc.MethodFromServerStream(from)
+	if !ok {
+		return status.Error(codes.Internal, "the call has no method")
+	}
+	id := Target(ctx)
+	switch {
+	case id == "":
+		return status.Errorf(codes.Unimplemented,
+			"the sidecar has no %s: to call an app, send its id as the metadata %s", method, KeyAppID)
+	case s.o.Callee && id != s.o.AppID:
+		return status.Errorf(codes.Unavailable, "app %s does not live here: this is the sidecar of %s", id, s.o.AppID)
+	}
+	md, _ := metadata.FromIncomingContext(ctx)
+	c := &Call{AppID: id, Method: method, from: from, subtype: subtype(md), sending: &s.sending}
+	began := s.open(ctx, c, md)
+	if began {
+		defer func() { end(c.Flow, err) }()
+	}
+	return s.status(ctx, s.o.To.Pass(ctx, c))
+}
+
+// open gives the call its metadata and its flow. Who began it ends it.
+func (s *Server) open(ctx context.Context, c *Call, md metadata.MD) (began bool) {
+	head := flow.Head{Caller: s.o.AppID, Callee: c.AppID, Verb: "POST", Path: c.Method, Kind: "grpc"}
+	if !s.o.Callee {
+		c.Flow = s.o.Flows.Begin(head)
+		c.Header = forward(md, KeyCaller, KeyCallee, "dapr-caller-namespace")
+		return true
+	}
+	c.callee, c.Header = true, forward(md)
+	head.Caller = ""
+	if v := md[KeyCaller]; len(v) > 0 {
+		head.Caller = v[0]
+	}
+	var id flow.ID
+	if v := md[stream.FlowKey]; len(v) > 0 {
+		id, _ = flow.ParseID(v[0]) // what is no id gets a new one
+	}
+	c.Flow, began = s.o.Flows.Join(id, head)
+	return began
+}
+
+// status gives the error that a client is told.
+func (s *Server) status(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
+	if ctx.Err() != nil {
+		if _, ok := status.FromError(err); !ok {
+			return status.FromContextError(ctx.Err()).Err()
+		}
+		return err
+	}
+	if _, ok := errors.AsType[*stream.UnreachableError](err); !ok {
+		if _, ok := status.FromError(err); ok {
+			return err
+		}
+	}
+	return status.Error(codes.Unavailable, err.Error())
+}
+
+// end ends the record of a call.
+func end(f *flow.Flow, err error) {
+	if err == nil {
+		f.End(nil)
+		return
+	}
+	st := status.Convert(err)
+	f.Replied(stream.HTTPStatus(st.Code()))
+	f.End(fmt.Errorf("%v: %s", st.Code(), st.Message()))
+}
