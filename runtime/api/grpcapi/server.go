@@ -104,10 +104,10 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	return nil
 }
 
-// authorize refuses a call without the token. Health is asked by those who may
-// not have it.
+// authorize refuses a call without the token. Our own health is asked by those
+// who may not have it.
 func (s *Server) authorize(ctx context.Context, method string) error {
-	if s.o.Token == "" || strings.HasPrefix(method, "/grpc.health.v1.Health/") {
+	if s.o.Token == "" || (strings.HasPrefix(method, "/grpc.health.v1.Health/") && rpc.Target(ctx) == "") {
 		return nil
 	}
 	given := strings.Join(metadata.ValueFromIncomingContext(ctx, rpc.KeyToken), "")
