@@ -76,7 +76,7 @@ func (d *daprFile) channel(a *daprApp) {
 	if port > 0 {
 		d.put(a, "port", port, at)
 	}
-	protocol := d.text(a.get("appProtocol"), "appProtocol")
+	protocol := strings.ToLower(d.text(a.get("appProtocol"), "appProtocol"))
 	if d.truth(a.get("appSSL"), "appSSL") {
 		secure := map[string]string{"": "https", "http": "https", "grpc": "grpcs"}
 		if p := secure[protocol]; p != "" {
@@ -219,7 +219,12 @@ func (d *daprFile) folderList(a *daprApp) {
 		a.folders = []string{standard}
 		return
 	}
-	a.folders = list(a.common, d.dir)
+	if a.folders = list(a.common, d.dir); len(a.folders) > 0 {
+		return
+	}
+	if standard = filepath.Join(d.home, ".dapr", "components"); d.home != "" && exists(standard) {
+		d.note(a.node, "to Dapr %s sees ~/.dapr/components, here it does not: add it to resources, or use the store and the broker of mesh", a.id)
+	}
 }
 
 // nearest gives the known key that was likely meant, "" when none is near.

@@ -74,10 +74,12 @@ func TestMissingFile(t *testing.T) {
 	}
 }
 
-// TestHome: ~ is the home folder, as for Dapr.
+// TestHome: ~ is the home folder, as for Dapr, and what Dapr would read there is
+// remarked.
 func TestHome(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "home", "app", "x"), nil)
+	write(t, filepath.Join(dir, "home", ".dapr", "components", "statestore.yaml"), nil)
 	write(t, filepath.Join(dir, "p", "dapr.yaml"), []byte("version: 1\napps:\n- appDirPath: ~/app\n"))
 	r, err := Dapr(Options{File: filepath.Join(dir, "p", "dapr.yaml"), Out: filepath.Join(dir, "p", "mesh.toml"), Home: filepath.Join(dir, "home")})
 	if err != nil {
@@ -85,6 +87,9 @@ func TestHome(t *testing.T) {
 	}
 	if e := r.Draft.Apps[0].find("dir"); e == nil || e.Value != "../home/app" {
 		t.Errorf("the folder is %v, want ../home/app", e)
+	}
+	if len(r.Notes) != 1 || r.Notes[0].Line != 3 || !strings.Contains(r.Notes[0].Text, "~/.dapr/components") {
+		t.Errorf("the notes are %v, want one about ~/.dapr/components on line 3", r.Notes)
 	}
 }
 
