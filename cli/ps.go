@@ -74,7 +74,7 @@ func only(m *state.Mesh, names []string) *state.Mesh {
 		return m
 	}
 	some := *m
-	some.Apps = nil
+	some.Apps, some.Components = nil, nil
 	for _, a := range m.Apps {
 		if !slices.Contains(names, a.ID) {
 			a.Instances = slices.DeleteFunc(slices.Clone(a.Instances), func(in state.Instance) bool { return !slices.Contains(names, in.Name) })
@@ -117,6 +117,20 @@ func table(out io.Writer, m *state.Mesh, now time.Time) error {
 			row(in.Name, phase, short(now.Sub(in.Since)), some(in.PID), strconv.Itoa(in.Restarts), cpu, memory,
 				some(in.AppPort), some(in.HTTPPort), some(in.GRPCPort), calls, strings.ReplaceAll(why, "\n", " "))
 		}
+	}
+	if len(m.Components) > 0 {
+		row("")
+		row("COMPONENT", "STATE", "SINCE", "TYPE", "WHY")
+	}
+	for _, c := range m.Components {
+		name, why := c.Name, c.Reason
+		if c.App != "" {
+			name += " of " + c.App
+		}
+		if why == "" && c.Place == "" {
+			why = "embedded: none is declared"
+		}
+		row(name, c.State, short(now.Sub(c.Since)), c.Type, strings.ReplaceAll(why, "\n", " "))
 	}
 	if err := t.Flush(); err != nil {
 		return fmt.Errorf("printing the table: %w", err)

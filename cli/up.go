@@ -206,7 +206,11 @@ func targets(m *config.Mesh) watch.Targets {
 	for i := range m.Apps {
 		files = append(files, m.Apps[i].EnvFiles...)
 	}
-	return watch.Targets{Files: files}
+	var trees []watch.Tree
+	for _, dir := range m.Resources {
+		trees = append(trees, watch.Tree{Dir: dir, Match: []string{"*.yaml", "*.yml"}})
+	}
+	return watch.Targets{Files: files, Trees: trees}
 }
 
 // meshLog is the file with what mesh says about itself. What cannot be written

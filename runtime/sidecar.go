@@ -14,15 +14,18 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"mesh/runtime/api"
 	"mesh/runtime/api/grpcapi"
 	"mesh/runtime/api/httpapi"
 	"mesh/runtime/appchan"
+	"mesh/runtime/component"
 	"mesh/runtime/flow"
 	"mesh/runtime/metrics"
 	"mesh/runtime/policy"
+	"mesh/runtime/resource"
 	"mesh/runtime/run"
 	"mesh/runtime/stream"
 )
@@ -44,6 +47,8 @@ type Options struct {
 	Peers     *Peers           // the sidecars of this process
 	Names     Names            // finds every other app; nil: there is none
 
+	Components *component.Live // state stores, brokers … of the mesh; nil: none
+
 	AppHealth *api.AppHealth    // how the app's health is checked, for /v1.0/metadata; nil: it is not
 	Metrics   *metrics.Registry // counts what the sidecar does; nil: nothing is counted
 
@@ -59,16 +64,17 @@ type Options struct {
 
 // Sidecar serves one app instance. Make it with New, serve it with Run.
 type Sidecar struct {
-	o      Options
-	app    *appchan.App
-	api    *api.API
-	in     *stream.Inbound
-	router *router
-	ln     listeners
-	ports  Ports
-	meter  *meter     // nil: nothing is counted
-	local  *flow.Peer // of calls that reach this sidecar in process
-	wire   string     // host:port at which this process reaches Internal
+	o        Options
+	app      *appchan.App
+	api      *api.API
+	in       *stream.Inbound
+	router   *router
+	ln       listeners
+	ports    Ports
+	meter    *meter // nil: nothing is counted
+	declared atomic.Pointer[Declared]
+	local    *flow.Peer // of calls that reach this sidecar in process
+	wire     string     // host:port at which this process reaches Internal
 }
 
 // New binds every port, or fails with a *PortError and binds none. It starts
@@ -109,6 +115,7 @@ func New(o Options) (s *Sidecar, err error) {
 			o.Log.Error("a call from a peer panicked", slog.Any("panic", v), slog.String("stack", string(stack)))
 		},
 	})
+	s.declared.Store(&Declared{})
 	s.api = s.newAPI()
 	return s, nil
 }
@@ -135,6 +142,8 @@ func (s *Sidecar) newAPI() *api.API {
 	a := api.New(api.Options{
 		AppID: s.o.AppID, Namespace: s.o.Namespace, Version: s.o.Version,
 		App: conn, Invoke: s.o.Policies.Wrap(r), Ready: s.ready, Shutdown: s.o.Shutdown,
+		Components: s.components(), Flows: s.o.Flows, Inventory: s.inventory,
+		SecretScopes: func() []resource.SecretScope { return s.declared.Load().SecretScopes },
 	})
 	for key, value := range s.o.Metadata {
 		// Fails only without a key or with more of them than anyone has.

@@ -75,10 +75,15 @@ func (s *Supervisor) Apply(ctx context.Context, m *config.Mesh) error {
 	}
 	defer unlock()
 	began := time.Now()
+	h, err := supply(m)
+	if err != nil {
+		return err
+	}
+	var before *supplies
 	var change config.Change
 	var steps []step
 	if err := s.ask(ctx, func() {
-		change = config.Diff(s.cfg, m)
+		change, before = config.Diff(s.cfg, m), s.stock.have
 		for _, a := range change.Changed {
 			if a.Effect&config.Scale != 0 { // what the file says of the number counts again
 				delete(s.scaled, a.ID)
@@ -88,12 +93,15 @@ func (s *Supervisor) Apply(ctx context.Context, m *config.Mesh) error {
 	}); err != nil {
 		return err
 	}
-	if change.Empty() && len(steps) == 0 { // but places in the file and its warnings may have moved
-		return s.ask(ctx, func() { s.commit(m, nil) })
-	}
-	err = s.carryOut(ctx, m, steps)
-	if _, most := errors.AsType[*RebuildError](err); err != nil && !most {
+	if err := s.restock(ctx, h); err != nil {
 		return err
+	}
+	if change.Empty() && len(steps) == 0 { // but places in the file and its warnings may have moved
+		return s.ask(ctx, func() { s.commit(m, h, nil) })
+	}
+	err = s.carryOut(ctx, m, h, steps)
+	if _, most := errors.AsType[*RebuildError](err); err != nil && !most {
+		return errors.Join(err, s.restock(ctx, before))
 	}
 	if s.o.Applied != nil {
 		s.o.Applied(m)
@@ -140,7 +148,7 @@ func (e *RebuildError) Unwrap() error { return e.Err }
 
 // carryOut tries everything that can fail, then does all of it. The caller
 // holds the edit lock.
-func (s *Supervisor) carryOut(ctx context.Context, m *config.Mesh, steps []step) error {
+func (s *Supervisor) carryOut(ctx context.Context, m *config.Mesh, h *supplies, steps []step) error {
 	var fresh, leaving []*unit
 	var rebuild []string
 	var failed error
@@ -186,7 +194,7 @@ func (s *Supervisor) carryOut(ctx context.Context, m *config.Mesh, steps []step)
 			}
 			return
 		}
-		s.commit(m, fresh)
+		s.commit(m, h, fresh)
 		for _, u := range restart { // together with their configuration
 			u.renew("mesh.toml has changed")
 		}
@@ -223,8 +231,8 @@ func (s *Supervisor) fixedPorts(m *config.Mesh, rebuild []string) (err error) {
 }
 
 // commit makes m the configuration and lets the new units run.
-func (s *Supervisor) commit(m *config.Mesh, fresh []*unit) {
-	s.adoptPolicies(m, s.cfg)
+func (s *Supervisor) commit(m *config.Mesh, h *supplies, fresh []*unit) {
+	s.adoptPolicies(m, h, s.cfg)
 	s.cfg = m
 	s.useToken(m)
 	for id, q := range s.sources {
@@ -245,6 +253,7 @@ func (s *Supervisor) commit(m *config.Mesh, fresh []*unit) {
 		s.units = append(s.units, u)
 		s.runUnit(u)
 	}
+	s.restocked(h)
 }
 
 // replace forgets the units that have left and makes those of the apps whose

@@ -151,14 +151,15 @@ func (s *Supervisor) scale(ctx context.Context, id string, count int) error {
 	}
 	defer unlock()
 	var m *config.Mesh
+	var h *supplies
 	var refused error
-	if err := s.ask(ctx, func() { m, refused = s.cfg, s.rescale(id, count) }); err != nil {
+	if err := s.ask(ctx, func() { m, h, refused = s.cfg, s.stock.have, s.rescale(id, count) }); err != nil {
 		return err
 	}
 	if refused != nil {
 		return fmt.Errorf("scaling %s to %d: %w", id, count, refused)
 	}
-	return s.carryOut(ctx, m, []step{{app: id, do: stepScale}})
+	return s.carryOut(ctx, m, h, []step{{app: id, do: stepScale}})
 }
 
 // rescale notes the wanted number of instances, when it is possible at all.

@@ -48,8 +48,10 @@ func faults(m *config.Mesh) []policy.Fault {
 
 // adoptPolicies makes the policies and faults of m those of the mesh. Faults
 // are left as the user has switched them unless the file changes them.
-func (s *Supervisor) adoptPolicies(m, old *config.Mesh) {
-	s.policies.Set(policies(m, old, s.policies))
+func (s *Supervisor) adoptPolicies(m *config.Mesh, h *supplies, old *config.Mesh) {
+	targets := policies(m, old, s.policies)
+	resiliencyOf(targets, h.resiliency, s.stock.have.resiliency, s.policies)
+	s.policies.Set(targets)
 	if old == nil || !maps.Equal(m.Faults, old.Faults) {
 		s.policies.Faults.Set(faults(m))
 	}

@@ -62,6 +62,7 @@ type Supervisor struct {
 	o        Options
 	peers    *runtime.Peers
 	policies *policy.Book
+	stock    stock
 	shown    atomic.Pointer[shown]
 	posts    chan func()   // work for the loop
 	over     chan struct{} // closed when the loop has ended
@@ -104,7 +105,10 @@ func New(o Options) (*Supervisor, error) {
 		cfg: o.First, ports: newPortBook(o.First.Dir + o.Salt), scaled: map[string]int{}, sources: map[string]*source{}, started: time.Now(),
 	}
 	s.edit <- struct{}{}
-	s.adoptPolicies(s.cfg, nil)
+	if err := s.newStock(); err != nil {
+		return nil, err
+	}
+	s.adoptPolicies(s.cfg, s.stock.have, nil)
 	for i := range s.cfg.Apps { // fixed ports first, so that no derived one takes them
 		s.claim(&s.cfg.Apps[i])
 	}
@@ -204,7 +208,15 @@ func (s *Supervisor) Run(ctx context.Context) error {
 	for _, u := range s.units {
 		s.runUnit(u)
 	}
-	running.Go(func() { s.reload(life) })
+	running.Go(func() { // ends after the units: they use the components to the last
+		if err := s.stock.live.Run(life); err != nil {
+			s.o.Log.Warn("closing the components", slog.Any("error", err))
+		}
+	})
+	running.Go(func() {
+		s.stockUp(life)
+		s.reload(life)
+	})
 
 	usage := time.NewTicker(time.Second)
 	defer usage.Stop()
@@ -227,6 +239,8 @@ func (s *Supervisor) Run(ctx context.Context) error {
 		case f := <-s.posts:
 			f()
 			s.drainPosts()
+			s.publish()
+		case <-s.stock.changed:
 			s.publish()
 		case <-usage.C:
 			if s.measure() {
@@ -322,9 +336,11 @@ func (s *Supervisor) Wait(ctx context.Context, version uint64) *state.Mesh {
 // publish shows a new state. Only the loop, and New before it, call it.
 func (s *Supervisor) publish() {
 	s.version++
+	shownComponents := s.shownComponents() // which may have something to notice
 	m := &state.Mesh{
 		Version: s.version, Name: s.cfg.Name, Dir: s.cfg.Dir, File: s.cfg.File, PID: s.o.PID,
 		Started: s.started, Transport: s.cfg.Transport, Notices: slices.Clone(s.notices), Stopping: s.stop,
+		Components: shownComponents,
 	}
 	for i := range s.cfg.Apps {
 		c := &s.cfg.Apps[i]

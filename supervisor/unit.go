@@ -123,7 +123,7 @@ func (s *Supervisor) newUnit(m *config.Mesh, a *config.App, index int) (*unit, e
 		AppID: a.ID, Instance: u.name,
 		HTTP: loopback(u.at.http), GRPC: loopback(u.at.grpc), Internal: peerAddr(m.Interface, internal),
 		App: opt, Transport: stream.Transport(m.Transport), Peers: s.peers, Names: s.o.Names,
-		Policies: s.policies, Flows: s.o.Flows, APIToken: tokens.api, Log: s.o.Log.With(slog.String("app", a.ID), slog.String("instance", u.name)),
+		Policies: s.policies, Components: s.stock.live, Flows: s.o.Flows, APIToken: tokens.api, Log: s.o.Log.With(slog.String("app", a.ID), slog.String("instance", u.name)),
 	})
 	if err != nil {
 		for _, p := range u.purposes {
@@ -135,6 +135,7 @@ func (s *Supervisor) newUnit(m *config.Mesh, a *config.App, index int) (*unit, e
 		Name: u.name, Phase: state.Pending, Since: time.Now(),
 		AppPort: u.at.app, HTTPPort: u.at.http, GRPCPort: u.at.grpc, PeerPort: internal,
 	}
+	s.declare(u)
 	return u, nil
 }
 
@@ -207,6 +208,10 @@ func (u *unit) run(ctx context.Context) error {
 	})
 	g.Add("process of "+u.name, func(ctx context.Context) error {
 		<-serving
+		select {
+		case <-u.s.stock.loaded: // an app may use them as soon as it starts
+		case <-ctx.Done():
+		}
 		return u.process(ctx)
 	})
 	if u.s.o.Names != nil {

@@ -9,6 +9,9 @@ import (
 	"maps"
 	"sync"
 
+	"mesh/runtime/component"
+	"mesh/runtime/flow"
+	"mesh/runtime/resource"
 	"mesh/runtime/stream"
 )
 
@@ -19,6 +22,10 @@ type Options struct {
 	Version   string         // reported as the runtime's version
 	App       AppConnection  // how the app is reached
 	Invoke    stream.Handler // finds the app that a call names and sends the call to it
+
+	Components   *component.App                // what the app sees of the mesh's components; nil: there are none
+	SecretScopes func() []resource.SecretScope // which secrets apps may read; nil: all
+	Flows        *flow.Recorder                // records what building blocks do; nil: nothing does
 
 	Ready         func() error     // whether sidecar and app are ready; nil: always
 	OutboundReady func() error     // whether the app may use the sidecar; nil: always

@@ -10,16 +10,17 @@ import "time"
 
 // Mesh is the whole mesh at one moment.
 type Mesh struct {
-	Version   uint64    `json:"version"` // grows with every change
-	Name      string    `json:"name"`
-	Dir       string    `json:"dir"`  // the project folder, absolute
-	File      string    `json:"file"` // mesh.toml, absolute
-	PID       int       `json:"pid"`  // of mesh itself
-	Started   time.Time `json:"started"`
-	Transport string    `json:"transport"` // auto, grpc or unary
-	Apps      []App     `json:"apps"`      // sorted by id
-	Notices   []Notice  `json:"notices"`   // what the user should know now, oldest first
-	Stopping  bool      `json:"stopping,omitempty"`
+	Version    uint64      `json:"version"` // grows with every change
+	Name       string      `json:"name"`
+	Dir        string      `json:"dir"`  // the project folder, absolute
+	File       string      `json:"file"` // mesh.toml, absolute
+	PID        int         `json:"pid"`  // of mesh itself
+	Started    time.Time   `json:"started"`
+	Transport  string      `json:"transport"`            // auto, grpc or unary
+	Apps       []App       `json:"apps"`                 // sorted by id
+	Notices    []Notice    `json:"notices"`              // what the user should know now, oldest first
+	Components []Component `json:"components,omitempty"` // state stores, brokers … sorted by name
+	Stopping   bool        `json:"stopping,omitempty"`
 }
 
 // App is one service of the mesh.
@@ -60,6 +61,18 @@ type Instance struct {
 	Memory     uint64    `json:"memory"`             // resident bytes
 	Calls      int       `json:"calls"`              // calls in flight to the app
 	Waiting    int       `json:"waiting"`            // calls held until the app is ready
+}
+
+// Component is a state store, a broker or another building block's component.
+type Component struct {
+	Name   string    `json:"name"`
+	Type   string    `json:"type"`             // such as state.redis
+	App    string    `json:"app,omitempty"`    // the app it was started for; "": all that see it
+	State  string    `json:"state"`            // ready, degraded or outdated
+	Reason string    `json:"reason,omitempty"` // why it is not ready
+	Since  time.Time `json:"since"`
+	Next   time.Time `json:"next,omitzero"`   // when a degraded one is tried again
+	Place  string    `json:"place,omitempty"` // where it is declared; "": it stands in because nothing is
 }
 
 // Phase is where an instance stands in its life.

@@ -1,0 +1,112 @@
+package e2e
+
+import (
+	"strings"
+	"testing"
+
+	"mesh/supervisor/state"
+)
+
+// component gives a component of the mesh by name, or the zero value.
+func (r *running) component(name string) state.Component {
+	for _, c := range r.client.State().Components {
+		if c.Name == name {
+			return c
+		}
+	}
+	return state.Component{}
+}
+
+// TestComponentsFollowTheirFiles: a component file that is saved takes effect in
+// the running mesh; one that is wrong changes nothing and says where.
+func TestComponentsFollowTheirFiles(t *testing.T) {
+	t.Parallel()
+	p := newProject(t, `
+[apps.a]
+command = "APP server SELF"
+port = "auto"
+`)
+	r := p.up()
+	r.ready("a")
+	if got := r.component("statestore"); got.Type != "state.sqlite" || got.State != "ready" {
+		t.Errorf("without declarations the state store is %+v", got)
+	}
+	if _, out, err := r.get("a", "v1.0/metadata"); err != nil || !strings.Contains(out, `"pubsub.in-memory"`) {
+		t.Errorf("the metadata do not have the embedded broker: %s %v", out, err)
+	}
+
+	p.write("components/one.yaml", strings.ReplaceAll(yamlComponent, "TYPE", "state.in-memory"))
+	r.await("the declared store", func() bool { return r.component("store").State == "ready" })
+	if got := r.component("statestore"); got.Name != "" {
+		t.Errorf("the embedded store stays beside a declared one: %+v", got)
+	}
+
+	p.write("components/one.yaml", strings.ReplaceAll(yamlComponent, "TYPE", "state.nonsense"))
+	r.await("the mistake", func() bool { return strings.Contains(r.notice("config"), "components/one.yaml:5:") })
+	if got := r.component("store"); got.Type != "state.in-memory" || got.State != "ready" {
+		t.Errorf("a mistake has changed the store to %+v", got)
+	}
+
+	// Nobody listens there: the store is degraded, and nothing else is.
+	p.write("components/one.yaml", strings.ReplaceAll(yamlComponent, "TYPE", "state.redis")+`
+  metadata:
+  - { name: redisHost, value: "127.0.0.1:1" }
+  - { name: redisMaxRetries, value: "0" }
+`)
+	r.await("the store to be away", func() bool {
+		return r.component("store").State == "outdated" && strings.Contains(r.notice("component"), "store (state.redis) is outdated")
+	})
+	if r.notice("config") != "" {
+		t.Errorf("the mended file is still said to be wrong: %s", r.notice("config"))
+	}
+	out, _, _ := p.mesh("ps")
+	if !strings.Contains(out, "outdated") {
+		t.Errorf("mesh ps does not show it:\n%s", out)
+	}
+	p.write("components/one.yaml", strings.ReplaceAll(yamlComponent, "TYPE", "state.in-memory"))
+	r.await("the store to be back", func() bool { return r.component("store").State == "ready" && r.notice("component") == "" })
+}
+
+const yamlComponent = `apiVersion: dapr.io/v1alpha1
+kind: Component
+metadata: { name: store }
+spec:
+  type: TYPE
+  version: v1`
+
+// TestComponentsMustBeRightAtFirst: mesh up says what is wrong and where.
+func TestComponentsMustBeRightAtFirst(t *testing.T) {
+	t.Parallel()
+	p := newProject(t, "[apps.a]\ncommand = \"APP wait SELF\"\n[components.x]\ntype = \"state.nonsense\"\n")
+	_, errs, code := p.mesh("up", "--headless")
+	if code == 0 || !strings.Contains(errs, "mesh.toml:4:") || !strings.Contains(errs, "state.sqlite") {
+		t.Errorf("code %d:\n%s", code, errs)
+	}
+}
+
+// TestResiliencyResources: policies of Dapr's YAML hold for calls between apps.
+func TestResiliencyResources(t *testing.T) {
+	t.Parallel()
+	p := newProject(t, `
+[apps.a]
+command = "APP server SELF"
+port = "auto"
+`)
+	p.write("components/resiliency.yaml", `apiVersion: dapr.io/v1alpha1
+kind: Resiliency
+metadata: { name: mine }
+spec:
+  policies:
+    retries:
+      again: { policy: constant, duration: 5ms, maxRetries: 5, matching: { httpStatusCodes: "503" } }
+  targets:
+    apps:
+      a: { retry: again }
+`)
+	r := p.up()
+	r.ready("a")
+	status, body, err := r.get("a", "v1.0/invoke/a/method/thirdtime")
+	if err != nil || status != 200 || body != "3" {
+		t.Errorf("the call gives %d %q %v, want the third try", status, body, err)
+	}
+}

@@ -1,0 +1,94 @@
+package supervisor
+
+import (
+	"fmt"
+	"reflect"
+
+	"mesh/runtime/policy"
+	"mesh/runtime/resource"
+)
+
+// checkResiliency finds expressions and codes that cannot be read.
+func checkResiliency(r *resource.Resiliency) (errs resource.Errors) {
+	for name, b := range r.Breakers {
+		if b.Trip == "" {
+			continue
+		}
+		if _, err := policy.ParseTrip(b.Trip); err != nil {
+			errs = append(errs, &resource.Error{Place: b.Place, Msg: fmt.Sprintf("circuit breaker %s: %v", name, err)})
+		}
+	}
+	for name, t := range r.Retries {
+		if t.HTTPCodes == "" {
+			continue
+		}
+		if _, err := policy.ParseCodes(t.HTTPCodes); err != nil {
+			errs = append(errs, &resource.Error{Place: t.Place, Msg: fmt.Sprintf("retry %s: %v", name, err)})
+		}
+	}
+	return errs
+}
+
+// resiliencyOf adds the policies of Dapr's Resiliency resources for apps. What
+// mesh.toml says of an app wins. A breaker whose declaration is that of old
+// keeps what it has counted.
+func resiliencyOf(targets map[string]policy.Policy, now, old []resource.Resiliency, running *policy.Book) {
+	for i := range now {
+		r := &now[i]
+		for app, t := range r.Apps {
+			if _, ok := targets[app]; ok {
+				continue
+			}
+			p := policy.Policy{Timeout: policy.Timeout{Total: r.Timeouts[t.Timeout]}}
+			if t.Retry != "" {
+				p.Retry = retryOf(r.Retries[t.Retry])
+			}
+			if t.Breaker != "" {
+				p.Breaker = breakerOf(app, r.Breakers[t.Breaker])
+				if kept := running.Find(app).Breaker; kept != nil && sameBreaker(old, r, app, t.Breaker) {
+					p.Breaker = kept
+				}
+			}
+			targets[app] = p
+		}
+	}
+}
+
+// sameBreaker says whether an app had this very breaker before.
+func sameBreaker(old []resource.Resiliency, r *resource.Resiliency, app, name string) bool {
+	for i := range old {
+		was := old[i].Breakers[name]
+		is := r.Breakers[name]
+		was.Place, is.Place = resource.Place{}, resource.Place{}
+		if old[i].Name == r.Name && old[i].Apps[app].Breaker == name && reflect.DeepEqual(was, is) {
+			return true
+		}
+	}
+	return false
+}
+
+func retryOf(r resource.Retry) *policy.Retry {
+	p := &policy.Retry{Max: r.MaxRetries, Interval: r.Duration, Exponential: r.Policy == "exponential"}
+	if p.Exponential {
+		p.MaxInterval = r.MaxInterval
+	}
+	if r.HTTPCodes != "" {
+		codes, _ := policy.ParseCodes(r.HTTPCodes) // supply has checked it
+		p.Again = func(status int, err error) bool {
+			if err != nil {
+				return policy.AgainOnFailure(status, err)
+			}
+			return codes.Has(status)
+		}
+	}
+	return p
+}
+
+func breakerOf(app string, b resource.Breaker) *policy.Breaker {
+	// Without an expression Dapr opens after five failures in a row.
+	o := policy.BreakerOptions{Name: app, Failures: 6, Timeout: b.Timeout, Interval: b.Interval, Probes: b.MaxRequests}
+	if b.Trip != "" {
+		o.Trip, _ = policy.ParseTrip(b.Trip) // supply has checked it
+	}
+	return policy.NewBreaker(o)
+}
