@@ -356,7 +356,49 @@ func TestMetadata(t *testing.T) {
 	if s := status(t, l, "e"); !strings.Contains(s.Reason, "may not be used") {
 		t.Error(s.Reason)
 	}
+	header := resource.Property{Name: "token", Secret: resource.SecretRef{Name: "db", Key: "file"}}
+	if got, err := l.App("app").Value(t.Context(), "local", header); err != nil || got != "secret.db" {
+		t.Errorf("a header from a secret: %q, %v", got, err)
+	}
+	if _, err := l.App("app").Value(t.Context(), "nowhere", header); err == nil || !strings.Contains(err.Error(), "no secret store named nowhere") {
+		t.Errorf("got %v", err)
+	}
 	if got := l.App("app").Status(); len(got) != 6 || !slices.Contains(got[0].Capabilities, "ETAG") {
 		t.Errorf("app sees %+v", got)
+	}
+}
+
+// BenchmarkCall is what a call costs on top of the component itself.
+func BenchmarkCall(b *testing.B) {
+	l := New(Options{Dir: b.TempDir()})
+	if err := l.Apply(b.Context(), Desired{Components: []resource.Component{declare("s", "state.in-memory")}}); err != nil {
+		b.Fatal(err)
+	}
+	store := l.App("app").State("s")
+	if err := store.Put(b.Context(), Put{Key: "k", Value: []byte("v")}); err != nil {
+		b.Fatal(err)
+	}
+	b.Run("held", func(b *testing.B) {
+		for b.Loop() {
+			_, _, done, err := use[any](store.app, KindState, "s")
+			if err != nil {
+				b.Fatal(err)
+			}
+			done()
+		}
+	})
+	b.Run("get", func(b *testing.B) {
+		b.RunParallel(func(pb *testing.PB) {
+			for pb.Next() {
+				if _, err := store.Get(b.Context(), Get{Key: "k"}); err != nil {
+					b.Error(err)
+				}
+			}
+		})
+	})
+	ctx, cancel := context.WithCancel(b.Context())
+	cancel()
+	if err := l.Run(ctx); err != nil {
+		b.Error(err)
 	}
 }
