@@ -12,6 +12,7 @@ require (
 	github.com/creack/pty v1.1.24
 	github.com/dapr/components-contrib v1.18.4
 	github.com/dapr/dapr v1.18.0
+	github.com/dapr/go-sdk v1.11.0
 	github.com/dapr/kit v0.18.2
 	github.com/fsnotify/fsnotify v1.10.1
 	github.com/goccy/go-yaml v1.19.2

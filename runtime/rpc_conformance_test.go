@@ -3,9 +3,9 @@ package runtime
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -149,7 +149,7 @@ func rpcPingPong(t *testing.T, m *mesh) {
 	must(t, err)
 	const n = 10_000
 	for i := range n {
-		want := fmt.Sprint(i)
+		want := strconv.Itoa(i)
 		if err := s.Send(&pb.StreamingOutputCallRequest{Payload: payload(want)}); err != nil {
 			t.Fatal(err)
 		}
@@ -405,9 +405,9 @@ func rpcMany(t *testing.T, m *mesh) {
 	for i := range n { // all of them are open at once, on one connection
 		s, err := client.FullDuplexCall(m.to("back"))
 		must(t, err)
-		must(t, s.Send(&pb.StreamingOutputCallRequest{Payload: payload(fmt.Sprint(i))}))
+		must(t, s.Send(&pb.StreamingOutputCallRequest{Payload: payload(strconv.Itoa(i))}))
 		streams = append(streams, s)
-		if res, err := s.Recv(); err != nil || string(res.GetPayload().GetBody()) != fmt.Sprint(i) {
+		if res, err := s.Recv(); err != nil || string(res.GetPayload().GetBody()) != strconv.Itoa(i) {
 			t.Fatalf("stream %d: %v, %v", i, res, err)
 		}
 	}

@@ -133,7 +133,6 @@ func (r *rpcConns) options() []grpc.DialOption {
 			MinConnectTimeout: dialTimeout,
 		}),
 		grpc.WithMaxHeaderListSize(maxHead),
-		grpc.WithSharedWriteBuffer(true),
 		grpc.WithDefaultCallOptions(
 			grpc.ForceCodecV2(stream.Codec()),
 			grpc.MaxCallRecvMsgSize(math.MaxInt32),

@@ -56,7 +56,7 @@ func (s *Server) Serve(_ any, from grpc.ServerStream) (err error) {
 	}
 	md, _ := metadata.FromIncomingContext(ctx)
 	c := &Call{AppID: id, Method: method, from: from, subtype: subtype(md), sending: &s.sending}
-	began := s.open(ctx, c, md)
+	began := s.open(c, md)
 	if began {
 		defer func() { end(c.Flow, err) }()
 	}
@@ -64,7 +64,7 @@ func (s *Server) Serve(_ any, from grpc.ServerStream) (err error) {
 }
 
 // open gives the call its metadata and its flow. Who began it ends it.
-func (s *Server) open(ctx context.Context, c *Call, md metadata.MD) (began bool) {
+func (s *Server) open(c *Call, md metadata.MD) (began bool) {
 	head := flow.Head{Caller: s.o.AppID, Callee: c.AppID, Verb: "POST", Path: c.Method, Kind: "grpc"}
 	if !s.o.Callee {
 		c.Flow = s.o.Flows.Begin(head)
