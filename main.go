@@ -24,19 +24,30 @@ func main() {
 		fmt.Fprintln(os.Stderr, "mesh:", err)
 		os.Exit(1)
 	}
-	ctx, kill := signals()
-	env.Kill = kill
+	ctx, kill, hangup := signals(cli.WantsHangup(os.Args))
+	env.Kill, env.Hangup = kill, hangup
 	os.Exit(cli.Main(ctx, os.Args[1:], env))
 }
 
 // signals gives a context that the first signal to end cancels, with the signal
 // as the cause, and a channel that the second one closes. Soon after the second
-// one, and at once with the third, the process ends whatever it does.
-func signals() (context.Context, <-chan struct{}) {
+// one, and at once with the third, the process ends whatever it does. A hangup
+// is a signal to end, unless it is wanted for something else.
+func signals(wantsHangup bool) (ctx context.Context, killed, hungUp <-chan struct{}) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	kill := make(chan struct{})
 	ending := []os.Signal{os.Interrupt, syscall.SIGTERM}
-	if !signal.Ignored(syscall.SIGHUP) { // nohup means it
+	hangup := make(chan struct{}, 1)
+	switch {
+	case wantsHangup:
+		hangups := make(chan os.Signal, 1)
+		signal.Notify(hangups, syscall.SIGHUP)
+		go func() { // lasts as long as the process
+			for range hangups {
+				hangup <- struct{}{}
+			}
+		}()
+	case !signal.Ignored(syscall.SIGHUP): // nohup means it
 		ending = append(ending, syscall.SIGHUP)
 	}
 	came := make(chan os.Signal, 4)
@@ -51,7 +62,7 @@ func signals() (context.Context, <-chan struct{}) {
 		}
 		os.Exit(128 + int(second))
 	}()
-	return ctx, kill
+	return ctx, kill, hangup
 }
 
 // number gives the number of a signal, which every signal has on Unix.

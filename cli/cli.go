@@ -40,6 +40,8 @@ type Env struct {
 	Dir            string          // the working directory, absolute
 	Environ        []string        // KEY=value
 	Kill           <-chan struct{} // closed when the user has asked to end for the second time; may be nil
+	Hangup         <-chan struct{} // gets a value with every hangup, where WantsHangup; may be nil
+	Program        string          // the name that this program was started by
 
 	project *project // what the flags say; Main sets it
 }
@@ -53,7 +55,7 @@ func OS() (Env, error) {
 	return Env{
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 		StdinTTY: term.IsTerminal(int(os.Stdin.Fd())), StdoutTTY: term.IsTerminal(int(os.Stdout.Fd())),
-		Dir: dir, Environ: os.Environ(),
+		Dir: dir, Environ: os.Environ(), Program: os.Args[0],
 	}, nil
 }
 
@@ -85,7 +87,7 @@ func Main(ctx context.Context, args []string, env Env) int {
 	}
 	env.project = &project{}
 	root := newRoot(env)
-	root.SetArgs(args)
+	root.SetArgs(env.sidecarArgs(args))
 	return env.report(ctx, root.ExecuteContext(ctx))
 }
 

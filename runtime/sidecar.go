@@ -59,7 +59,7 @@ type Options struct {
 	Metadata map[string]string // more of what it says; see also SetMetadata
 	Grace    time.Duration     // how long calls may go on when the sidecar stops; 0: 5 s
 	Log      *slog.Logger      // nil: nowhere
-	Shutdown func()            // what the app's wish to shut its sidecar down does; nil: refused
+	Shutdown func(force bool)  // what the app's wish to shut its sidecar down, at once with force, does; nil: refused
 }
 
 // Sidecar serves one app instance. Make it with New, serve it with Run.

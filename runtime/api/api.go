@@ -30,7 +30,7 @@ type Options struct {
 	Ready         func() error     // whether sidecar and app are ready; nil: always
 	OutboundReady func() error     // whether the app may use the sidecar; nil: always
 	Inventory     func() Inventory // what is loaded at the moment; nil: nothing
-	Shutdown      func()           // asks the sidecar to stop, without waiting; nil: not possible
+	Shutdown      func(force bool) // asks the sidecar to stop, with force at once, without waiting; nil: not possible
 }
 
 // API is the building blocks of one sidecar. Its methods may be called from
@@ -65,12 +65,13 @@ func (a *API) Invoke(ctx context.Context, c *stream.Call) (*stream.Reply, error)
 	return r, nil
 }
 
-// Shutdown asks the sidecar to stop and returns at once.
-func (a *API) Shutdown() error {
+// Shutdown asks the sidecar to stop and returns at once. With force, calls in
+// flight are not waited for.
+func (a *API) Shutdown(force bool) error {
 	if a.o.Shutdown == nil {
 		return Errorf(ErrUnavailable, "this sidecar cannot be stopped by its app: it ends with the mesh")
 	}
-	a.o.Shutdown()
+	a.o.Shutdown(force)
 	return nil
 }
 

@@ -173,7 +173,7 @@ func (h health) Check(_ context.Context, req *grpc_health_v1.HealthCheckRequest)
 
 // Shutdown asks the sidecar to stop.
 func (s *Server) Shutdown(context.Context, *runtimev1.ShutdownRequest) (*emptypb.Empty, error) {
-	if err := s.o.API.Shutdown(); err != nil {
+	if err := s.o.API.Shutdown(false); err != nil {
 		return nil, err
 	}
 	return &emptypb.Empty{}, nil

@@ -287,7 +287,7 @@ func TestHealthAndReflection(t *testing.T) {
 
 func TestShutdown(t *testing.T) {
 	asked := make(chan struct{}, 1)
-	conn := start(t, nil, func(_ *Options, ao *api.Options) { ao.Shutdown = func() { asked <- struct{}{} } })
+	conn := start(t, nil, func(_ *Options, ao *api.Options) { ao.Shutdown = func(bool) { asked <- struct{}{} } })
 	if _, err := runtimev1.NewDaprClient(conn).Shutdown(t.Context(), &runtimev1.ShutdownRequest{}); err != nil || len(asked) != 1 {
 		t.Errorf("shutdown: %v, asked %d times", err, len(asked))
 	}

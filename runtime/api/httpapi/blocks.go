@@ -60,8 +60,8 @@ func (s *Server) setMetadata(w http.ResponseWriter, r *http.Request) {
 	s.answer(w, nil, s.o.API.SetMetadata(key, string(value)))
 }
 
-func (s *Server) shutdown(w http.ResponseWriter, _ *http.Request) {
-	s.answer(w, nil, s.o.API.Shutdown())
+func (s *Server) shutdown(w http.ResponseWriter, r *http.Request) {
+	s.answer(w, nil, s.o.API.Shutdown(r.Header.Get("Dapr-Force-Shutdown") == "true"))
 }
 
 // bodyError says why a body could not be read.

@@ -88,7 +88,7 @@ func TestMetadata(t *testing.T) {
 
 func TestShutdown(t *testing.T) {
 	asked := make(chan struct{}, 1)
-	s := start(t, http.HandlerFunc(echo), func(_ *Options, ao *api.Options) { ao.Shutdown = func() { asked <- struct{}{} } })
+	s := start(t, http.HandlerFunc(echo), func(_ *Options, ao *api.Options) { ao.Shutdown = func(bool) { asked <- struct{}{} } })
 	if res := do(t, "POST", s.url("/v1.0/shutdown"), ""); res.StatusCode != http.StatusNoContent || len(asked) != 1 {
 		t.Errorf("status %d, asked %d times", res.StatusCode, len(asked))
 	}

@@ -1,0 +1,184 @@
+package standalone
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"mesh/mdnsresolve"
+	"mesh/runtime/component"
+	"mesh/runtime/names"
+	"mesh/runtime/resource"
+	"mesh/runtime/run"
+)
+
+// mdnsKind is what the resolver that needs nothing is called in configurations.
+const mdnsKind = "mdns"
+
+// wishes gives the resolvers that the configuration asks for, in order; mDNS
+// when it asks for none.
+func (s *Sidecar) wishes() ([]resource.NameResolution, error) {
+	var all []resource.NameResolution
+	for _, file := range s.o.Configs {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return nil, fmt.Errorf("reading the configuration: %w", err)
+		}
+		r, err := resource.Parse(file, os.Expand(string(text), s.variable))
+		if err != nil {
+			return nil, fmt.Errorf("reading the configuration: %w", err)
+		}
+		for _, c := range r.Configurations {
+			if n := c.NameResolution; n != nil && n.Component != "" {
+				all = append(all, *n)
+			}
+		}
+	}
+	if len(all) == 0 {
+		return []resource.NameResolution{{Component: mdnsKind}}, nil
+	}
+	for _, n := range all {
+		if n.Component != mdnsKind && !slices.Contains(component.NamesTypes(), n.Component) {
+			return nil, fmt.Errorf("%v: there is no name resolution component %q; there are mdns, %s", n.Place, n.Component, strings.Join(component.NamesTypes(), ", "))
+		}
+	}
+	return all, nil
+}
+
+func usesMDNS(all []resource.NameResolution) bool {
+	return slices.ContainsFunc(all, func(n resource.NameResolution) bool { return n.Component == mdnsKind })
+}
+
+func describe(all []resource.NameResolution) string {
+	var kinds []string
+	for _, n := range all {
+		kinds = append(kinds, n.Component)
+	}
+	return strings.Join(kinds, ", ")
+}
+
+// variable gives the value of a ${NAME} in a configuration: what the sidecar
+// itself is, then the environment. The environment of the process stays as it
+// is: there may be other sidecars in it.
+func (s *Sidecar) variable(name string) string {
+	number := func(n int) string {
+		if n == 0 {
+			return ""
+		}
+		return strconv.Itoa(n)
+	}
+	switch name {
+	case "APP_ID":
+		return s.o.AppID
+	case "APP_PORT":
+		return number(s.o.AppPort)
+	case "HOST_ADDRESS":
+		return s.host.String()
+	}
+	if s.inner != nil { // the ports are known
+		p := s.inner.Ports()
+		switch name {
+		case "DAPR_PORT":
+			return number(p.Internal)
+		case "DAPR_HTTP_PORT":
+			return number(p.HTTP)
+		case "DAPR_GRPC_PORT":
+			return number(p.GRPC)
+		case "DAPR_METRICS_PORT":
+			return number(p.Metrics)
+		}
+	}
+	return s.o.Environ(name)
+}
+
+// resolve announces the sidecar and resolves the names of others, by what the
+// configuration says now, until ctx ends.
+func (s *Sidecar) resolve(ctx context.Context) error {
+	kinds, err := s.wishes()
+	if err != nil {
+		return err
+	}
+	for {
+		again, cancel := context.WithCancelCause(ctx)
+		ended := make(chan error, 1)
+		go func() { ended <- s.sources(again, kinds) }() // joined below
+		next, err := s.awaitReload(ctx)
+		cancel(errReload)
+		if e := <-ended; e != nil {
+			s.o.Log.WarnContext(ctx, "a resolver ended badly", slog.Any("error", e))
+		}
+		if err != nil {
+			return nil //nolint:nilerr // the end
+		}
+		kinds = next
+	}
+}
+
+var errReload = errors.New("the configuration is read anew")
+
+// awaitReload gives the next configuration that can be used; the error is that
+// of ctx.
+func (s *Sidecar) awaitReload(ctx context.Context) ([]resource.NameResolution, error) {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-s.reload:
+		}
+		kinds, err := s.wishes()
+		if err == nil {
+			s.o.Log.InfoContext(ctx, "the configuration has been read anew", slog.String("name_resolution", describe(kinds)))
+			return kinds, nil
+		}
+		s.o.Log.ErrorContext(ctx, "the configuration cannot be used, so nothing changes", slog.Any("error", err))
+	}
+}
+
+// sources runs the resolvers until ctx ends.
+func (s *Sidecar) sources(ctx context.Context, kinds []resource.NameResolution) error {
+	var g run.Group
+	var chain []names.Source
+	for _, n := range kinds {
+		if n.Component == mdnsKind {
+			if s.mdns == nil {
+				s.o.Log.ErrorContext(ctx, "mDNS cannot be used: it was not asked for, or not possible, when this sidecar started")
+				continue
+			}
+			chain = append(chain, names.Source{Kind: mdnsKind, Resolver: s.mdns})
+			g.Add(mdnsKind, s.announce)
+			continue
+		}
+		late := names.NewLate(n.Component, s.o.Log, func(ctx context.Context) (names.Started, error) {
+			p := s.inner.Ports()
+			return component.NewNames(ctx, component.NamesOptions{
+				Type: n.Component, Config: n.Options, AppID: s.o.AppID, Namespace: s.o.Namespace,
+				Host: s.host.String(), HTTPPort: p.HTTP, InternalPort: p.Internal, AppPort: s.o.AppPort, Log: s.o.Log,
+			})
+		})
+		chain = append(chain, names.Source{Kind: n.Component, Resolver: late})
+		g.Add(n.Component, late.Run)
+	}
+	s.finder.chain.Store(names.NewChain(chain...))
+	if err := s.inner.SetMetadata("nameResolution", describe(kinds)); err != nil {
+		return err
+	}
+	return g.Run(ctx)
+}
+
+// announce tells others by mDNS where the sidecar is until ctx ends.
+func (s *Sidecar) announce(ctx context.Context) error {
+	var at netip.Addr // of the interface that is asked
+	if s.o.Host != "" {
+		at = s.host
+	}
+	withdraw := s.mdns.Announce(mdnsresolve.Service{AppID: s.o.AppID, Port: s.inner.Ports().Internal, Addr: at})
+	<-ctx.Done()
+	withdraw()
+	return nil
+}

@@ -1,0 +1,259 @@
+// Package standalone runs one sidecar by itself, for an app that somebody else
+// starts, here or on another host: what daprd is to its app.
+//
+// New binds the ports; Run waits for the app, opens its channel, announces the
+// sidecar and resolves the names of others until its context ends. The ports
+// stay as they are for as long as it runs: Reload reads the configuration anew
+// without touching them.
+package standalone
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"mesh/mdnsresolve"
+	"mesh/runtime"
+	"mesh/runtime/api"
+	"mesh/runtime/appchan"
+	"mesh/runtime/metrics"
+	"mesh/runtime/names"
+	"mesh/runtime/run"
+)
+
+// Options say what a sidecar is. AppID and the addresses of HTTP, GRPC and
+// Internal are needed.
+type Options struct {
+	AppID, Namespace string
+
+	// Where to listen; see runtime.Options. Metrics and Public may be "".
+	HTTP, GRPC, Internal, Metrics, Public string
+
+	AppHost        string // where the app is
+	AppPort        int    // 0: there is no app to be called
+	Protocol       string // http, https, h2c …
+	MaxConcurrency int    // 0: no limit
+	Health         *Health
+	NoConfig       bool // do not ask the app for /dapr/config
+
+	Host      string   // address at which others reach the sidecar; "": found out
+	Interface string   // for mDNS: loopback, all, or the name of an interface
+	Configs   []string // files with Dapr's Configuration
+	Environ   func(key string) string
+
+	Token    string // callers of the API must show; "": none
+	AppToken string // sent to the app; "": none
+	Grace    time.Duration
+	Block    time.Duration // how long the sidecar goes on after it is told to stop, while its app is healthy
+	Version  string
+	Log      *slog.Logger
+}
+
+// Health is how the health of the app is checked.
+type Health struct {
+	Path      string
+	Interval  time.Duration
+	Timeout   time.Duration
+	Threshold int // failures in a row after which the app is unhealthy
+}
+
+// Sidecar is one sidecar by itself. Make it with New.
+type Sidecar struct {
+	o       Options
+	inner   *runtime.Sidecar
+	finder  *finder
+	mdns    *mdnsresolve.Responder
+	host    netip.Addr
+	reload  chan struct{} // holds a token when the configuration is to be read anew
+	quit    chan struct{} // gets a value when the app has asked for the end
+	forced  chan struct{} // closed when that must not take any time
+	force   sync.Once
+	healthy atomic.Bool
+}
+
+// ErrForced is the end of a sidecar whose app has asked for it to end at once;
+// the process should end with it.
+var ErrForced = errors.New("the app has asked for the sidecar to end at once")
+
+// New binds every port and opens what mDNS needs. It starts nothing. A Sidecar
+// that is not run must be closed.
+func New(o Options) (*Sidecar, error) {
+	s := &Sidecar{o: o, finder: &finder{}, reload: make(chan struct{}, 1), quit: make(chan struct{}, 1), forced: make(chan struct{})}
+	kinds, err := s.wishes()
+	if err != nil {
+		return nil, err
+	}
+	if s.host, err = s.address(); err != nil {
+		return nil, err
+	}
+	reg := metrics.New(o.AppID)
+	reg.Process()
+	opt := runtime.Options{
+		AppID: o.AppID, Namespace: o.Namespace, HTTP: o.HTTP, GRPC: o.GRPC, Internal: o.Internal,
+		MetricsAddr: o.Metrics, PublicAddr: o.Public, Metrics: reg,
+		App:   appchan.Options{Protocol: o.Protocol, Token: o.AppToken, MaxConcurrency: o.MaxConcurrency},
+		Peers: runtime.NewPeers(), Names: s.finder,
+		APIToken: o.Token, Version: o.Version, Grace: o.Grace, Log: o.Log, Shutdown: s.shutdown,
+		Metadata: map[string]string{"nameResolution": describe(kinds)},
+	}
+	if o.AppPort > 0 {
+		opt.App.Addr = net.JoinHostPort(o.AppHost, strconv.Itoa(o.AppPort))
+	}
+	if h := o.Health; h != nil {
+		opt.AppHealth = &api.AppHealth{Path: h.Path, Interval: h.Interval.String(), Timeout: h.Timeout.String(), Threshold: h.Threshold}
+	}
+	if s.inner, err = runtime.New(opt); err != nil {
+		return nil, err
+	}
+	if usesMDNS(kinds) {
+		s.mdns, err = mdnsresolve.New(mdnsresolve.Options{Interface: o.Interface, Log: o.Log})
+		if err != nil { // as with every other resolver: the app can still be served
+			o.Log.Error("names cannot be resolved by mDNS", slog.Any("error", err))
+		}
+	}
+	return s, nil
+}
+
+// Ports gives the ports that are listened on, also before Run.
+func (s *Sidecar) Ports() runtime.Ports { return s.inner.Ports() }
+
+// Close releases what a Sidecar that is not run holds.
+func (s *Sidecar) Close() {
+	s.inner.Close()
+	if s.mdns != nil {
+		ended, cancel := context.WithCancel(context.Background())
+		cancel()
+		_ = s.mdns.Run(ended) // only closes its sockets
+	}
+}
+
+// Reload makes a running Sidecar read its configuration anew, soon.
+func (s *Sidecar) Reload() {
+	select {
+	case s.reload <- struct{}{}:
+	default: // it will anyway
+	}
+}
+
+// shutdown is what the app's wish to end its sidecar does.
+func (s *Sidecar) shutdown(force bool) {
+	if force {
+		s.force.Do(func() { close(s.forced) })
+	}
+	select {
+	case s.quit <- struct{}{}:
+	default:
+	}
+}
+
+// Run serves until ctx ends or the app asks for the end. The error is ErrForced
+// when the app has asked for the end at once.
+func (s *Sidecar) Run(ctx context.Context) error {
+	life, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	over := make(chan struct{})
+	go func() { // ends with life
+		defer close(over)
+		s.awaitEnd(ctx, life)
+		end()
+	}()
+	var g run.Group
+	g.Add("sidecar", s.inner.Run)
+	if s.mdns != nil {
+		g.Add("mDNS", s.mdns.Run)
+	}
+	g.Add("names", s.resolve)
+	g.Add("app", s.attend)
+	ended := make(chan error, 1)
+	go func() { ended <- g.Run(life) }()
+	select {
+	case err := <-ended:
+		end()
+		<-over
+		return err
+	case <-s.forced:
+		return ErrForced // whatever is under way ends with the process
+	}
+}
+
+// awaitEnd returns when the sidecar is to stop.
+func (s *Sidecar) awaitEnd(ctx, life context.Context) {
+	select {
+	case <-life.Done():
+		return
+	case <-s.quit:
+		return
+	case <-ctx.Done():
+	}
+	if s.o.Block <= 0 {
+		return
+	}
+	s.o.Log.InfoContext(ctx, "stopping is put off", slog.Duration("for", s.o.Block))
+	limit := time.NewTimer(s.o.Block)
+	defer limit.Stop()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for s.healthy.Load() || s.o.Health == nil {
+		select {
+		case <-limit.C:
+			return
+		case <-s.quit:
+			return
+		case <-life.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// address is where others reach the sidecar.
+func (s *Sidecar) address() (netip.Addr, error) {
+	if s.o.Host != "" {
+		a, err := netip.ParseAddr(s.o.Host)
+		if err != nil {
+			return a, fmt.Errorf("the address of this host, %q, is no IP address", s.o.Host)
+		}
+		return a, nil
+	}
+	if host, _, err := net.SplitHostPort(s.o.Internal); err == nil {
+		if a, err := netip.ParseAddr(host); err == nil && !a.IsUnspecified() {
+			return a, nil
+		}
+	}
+	// Nothing is sent: the kernel only chooses a way out.
+	c, err := new(net.Dialer).DialContext(context.Background(), "udp", "192.0.2.1:9")
+	if err != nil {
+		return netip.AddrFrom4([4]byte{127, 0, 0, 1}), nil // this host has no way out
+	}
+	defer c.Close()
+	if a, ok := c.LocalAddr().(*net.UDPAddr); ok {
+		return a.AddrPort().Addr().Unmap(), nil
+	}
+	return netip.AddrFrom4([4]byte{127, 0, 0, 1}), nil
+}
+
+// finder finds by a chain that Reload replaces.
+type finder struct{ chain atomic.Pointer[names.Chain] }
+
+// Resolve implements runtime.Names.
+func (f *finder) Resolve(ctx context.Context, appID string) ([]netip.AddrPort, error) {
+	c := f.chain.Load()
+	if c == nil {
+		return nil, errors.New("names are not resolved yet")
+	}
+	return c.Resolve(ctx, appID)
+}
+
+// Failed implements runtime.Disappointed.
+func (f *finder) Failed(appID string, addr netip.AddrPort) {
+	if c := f.chain.Load(); c != nil {
+		c.Failed(appID, addr)
+	}
+}
