@@ -44,6 +44,7 @@ func TestConformance(t *testing.T) {
 				{"client gone in the reply", clientGoneInReply},
 				{"client gone in the request", clientGoneInRequest},
 				{"many streams at once", manyStreams},
+				{"connections to the app are kept", connectionsAreKept},
 			} {
 				t.Run(row.name, func(t *testing.T) { row.run(t, newMesh(t, transport)) })
 			}
@@ -208,4 +209,24 @@ func manyStreams(t *testing.T, m *mesh) {
 		})
 	}
 	wg.Wait()
+}
+
+func connectionsAreKept(t *testing.T, m *mesh) {
+	seen := map[string]bool{}
+	m.app("back", func(w http.ResponseWriter, r *http.Request) {
+		seen[r.RemoteAddr] = true
+		_, err := io.Copy(w, r.Body)
+		must(t, err)
+	})
+	for _, length := range []int64{3, -1} {
+		for range 10 {
+			req := m.request("POST", "back", "m", io.MultiReader(strings.NewReader("abc")))
+			req.ContentLength = length
+			m.read(m.do(req))
+			m.call("GET", "back", "m", "")
+		}
+	}
+	if len(seen) > 2 {
+		t.Errorf("40 calls, one after the other, took %d connections", len(seen))
+	}
 }

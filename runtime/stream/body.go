@@ -53,6 +53,9 @@ func (b *bodyReader) Read(p []byte) (int, error) {
 	}
 }
 
+// Len says how much can be read without waiting.
+func (b *bodyReader) Len() int { return b.frame.n }
+
 // receive takes the next frame in, or sets err.
 func (b *bodyReader) receive() {
 	if err := b.recvMsg(&b.frame); err != nil {
@@ -89,9 +92,16 @@ func (b *bodyReader) took() {
 	b.seq++
 	b.flow.Mark(b.dir, b.hop(), n)
 	if b.left >= 0 {
-		if b.left -= int64(n); b.left < 0 {
+		b.left -= int64(n)
+		switch {
+		case b.left < 0:
 			b.err = errors.New("the body is longer than its Content-Length")
 			b.frame.release()
+		case b.left == 0 && b.dir == flow.Request:
+			// Whole: who sends it on need not wait for the caller to say so. A
+			// reply is different, the far end has still to finish.
+			b.err = io.EOF
+			b.ended.Store(true)
 		}
 	}
 }

@@ -21,7 +21,9 @@ func (codec) Name() string { return "proto" }
 func (codec) Marshal(v any) (mem.BufferSlice, error) {
 	switch m := v.(type) {
 	case *outFrame:
-		return m.marshal()
+		return m.marshal(), nil
+	case *unaryOut:
+		return mem.BufferSlice{mem.SliceBuffer(m.front), mem.SliceBuffer(m.data)}, nil
 	case *Message:
 		return m.marshal(), nil
 	case proto.Message:
@@ -36,6 +38,9 @@ func (codec) Unmarshal(data mem.BufferSlice, v any) error {
 	switch m := v.(type) {
 	case *inFrame:
 		return m.unmarshal(data)
+	case *unaryIn:
+		*m = data.Materialize()
+		return nil
 	case *Message:
 		m.unmarshal(data)
 		return nil

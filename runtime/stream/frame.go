@@ -1,23 +1,21 @@
 package stream
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/encoding/protowire"
-	"google.golang.org/protobuf/proto"
 )
 
 // Both directions of CallLocalStream send messages of one shape:
 //
 //	message { head = 1; payload = 2 { bytes data = 1; uint64 seq = 2 } }
 //
-// where head is an InternalInvokeRequest or an InternalInvokeResponse. Heads are
-// the generated types; payloads are written and read in place, since a generated
-// one would copy each chunk twice more on its way.
+// where head is an InternalInvokeRequest or an InternalInvokeResponse. Messages
+// are written and read in place: generated code would copy each chunk twice more
+// on its way.
 const (
 	fieldHead    = 1
 	fieldPayload = 2
@@ -28,43 +26,40 @@ const (
 	// before it in the message: two tags and a length of at most three bytes
 	// each, and a tag and a varint for the sequence number.
 	headroom = 1 + 3 + 1 + 10 + 1 + 3 + 1
+
+	// headRoom is the same in front of a head: a tag and a length.
+	headRoom = 1 + 5
 )
 
 // outFrame is a message to send. Its buffer is handed over: gRPC frees it when
 // it has been written.
 type outFrame struct {
-	head proto.Message // nil: none
-	buf  *[]byte       // from pool; the data follows headroom bytes. nil: no payload
-	n    int           // bytes of data
+	head []byte  // after headRoom bytes; nil: none
+	buf  *[]byte // from pool; the data follows headroom bytes. nil: no payload
+	n    int     // bytes of data
 	seq  uint64
 	pool *bufferPool
 }
 
 // marshal gives the message. It may be called once.
-func (f *outFrame) marshal() (mem.BufferSlice, error) {
+func (f *outFrame) marshal() mem.BufferSlice {
 	var out mem.BufferSlice
 	if f.head != nil {
-		size := proto.Size(f.head)
-		b := make([]byte, 0, 1+binary.MaxVarintLen32+size)
-		b = protowire.AppendTag(b, fieldHead, protowire.BytesType)
-		b = protowire.AppendVarint(b, uint64(size))
-		b, err := proto.MarshalOptions{UseCachedSize: true}.MarshalAppend(b, f.head)
-		if err != nil {
-			return nil, fmt.Errorf("encoding the head of a frame: %w", err)
-		}
-		out = append(out, mem.SliceBuffer(b))
+		var pre [headRoom]byte
+		front := appendLen(pre[:0], fieldHead, len(f.head)-headRoom)
+		start := headRoom - len(front)
+		copy(f.head[start:], front)
+		out = append(out, mem.SliceBuffer(f.head[start:]))
 	}
 	if f.buf == nil {
-		return out, nil
+		return out
 	}
 	var pre [headroom]byte
 	inner := protowire.AppendTag(pre[:0], fieldSeq, protowire.VarintType)
 	inner = protowire.AppendVarint(inner, f.seq)
-	inner = protowire.AppendTag(inner, fieldData, protowire.BytesType)
-	inner = protowire.AppendVarint(inner, uint64(f.n))
+	inner = appendLen(inner, fieldData, f.n)
 	var outer [headroom]byte
-	front := protowire.AppendTag(outer[:0], fieldPayload, protowire.BytesType)
-	front = protowire.AppendVarint(front, uint64(len(inner)+f.n))
+	front := appendLen(outer[:0], fieldPayload, len(inner)+f.n)
 	front = append(front, inner...)
 	start := headroom - len(front)
 	copy((*f.buf)[start:], front)
@@ -72,7 +67,7 @@ func (f *outFrame) marshal() (mem.BufferSlice, error) {
 	out = append(out, whole.Slice(start, headroom+f.n))
 	whole.Free()
 	f.buf = nil
-	return out, nil
+	return out
 }
 
 // inFrame is a message received. It keeps the transport's buffers until its

@@ -20,6 +20,15 @@ func cut(b []byte, size int) (s mem.BufferSlice) {
 	return s
 }
 
+func encode(t testing.TB, m proto.Message) []byte {
+	t.Helper()
+	b, err := proto.Marshal(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
 func TestFramesAreProtobuf(t *testing.T) {
 	var pool bufferPool
 	head := wireHead(commonv1.HTTPExtension_PUT)
@@ -33,14 +42,10 @@ func TestFramesAreProtobuf(t *testing.T) {
 				}
 				want := &requestFrame{Payload: &commonv1.StreamPayload{Data: bytes.Clone(data), Seq: seq}}
 				if withHead {
-					f.head, want.Request = head, head
-				}
-				msg, err := f.marshal()
-				if err != nil {
-					t.Fatal(err)
+					f.head, want.Request = append(make([]byte, headRoom), encode(t, head)...), head
 				}
 				var got requestFrame
-				if err := proto.Unmarshal(msg.Materialize(), &got); err != nil {
+				if err := proto.Unmarshal(f.marshal().Materialize(), &got); err != nil {
 					t.Fatalf("%d bytes, number %d: %v", n, seq, err)
 				}
 				if !bytes.Equal(got.GetPayload().GetData(), want.GetPayload().GetData()) || got.GetPayload().GetSeq() != seq || !proto.Equal(got.GetRequest(), want.GetRequest()) {
@@ -61,10 +66,7 @@ func FuzzFrame(f *testing.F) {
 		{Request: wireHead(commonv1.HTTPExtension_POST), Payload: piece(3, "some data")},
 		{Payload: piece(math.MaxUint64, "x")},
 	} {
-		b, err := proto.Marshal(m)
-		if err != nil {
-			f.Fatal(err)
-		}
+		b := encode(f, m)
 		f.Add(b, 1)
 		f.Add(append(b, b...), 3) // fields sent twice are merged
 		f.Add(append(b, 0x7a, 1, 0, 0x78, 5, 0x7d, 1, 2, 3, 4, 0x79, 1, 2, 3, 4, 5, 6, 7, 8), 1000)

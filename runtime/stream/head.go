@@ -3,17 +3,14 @@ package stream
 import (
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strconv"
+	"strings"
 
 	commonv1 "github.com/dapr/dapr/pkg/proto/common/v1"
 	internalsv1 "github.com/dapr/dapr/pkg/proto/internals/v1"
-	rpcstatus "google.golang.org/genproto/googleapis/rpc/status"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/encoding/protojson"
-	"google.golang.org/protobuf/types/known/anypb"
+	"golang.org/x/net/http/httpguts"
+	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // wireKey gives a header's key on the wire: canonical, as Dapr's peers send
@@ -32,191 +29,224 @@ func wireKey(key string) string {
 	return key
 }
 
-// metadata gives headers as the wire has them, with room for extra entries.
-func metadata(h http.Header, extra int) map[string]*internalsv1.ListStringValue {
-	md := make(map[string]*internalsv1.ListStringValue, len(h)+extra)
-	values := make([]internalsv1.ListStringValue, len(h))
-	i := 0
-	for key, v := range h {
-		if key == "Content-Length" {
-			continue
-		}
-		values[i].Values = v
-		md[wireKey(key)] = &values[i]
-		i++
-	}
-	return md
+// fieldset collects headers off the wire.
+type fieldset struct {
+	h      http.Header
+	length int64    // Content-Length, which is not kept in h; -1: none
+	values []string // room for the values that come alone, as nearly all do
 }
 
-// headers is the inverse of metadata, without hop-by-hop headers and without
-// Content-Length, which it gives as a number: -1 when there is none.
-func headers(md map[string]*internalsv1.ListStringValue) (h http.Header, length int64, err error) {
-	h, length = make(http.Header, len(md)+1), -1
-	for key, v := range md {
-		key = http.CanonicalHeaderKey(key)
-		if key != "Content-Length" {
-			h[key] = append(h[key], v.GetValues()...)
-			continue
-		}
-		for _, s := range v.GetValues() {
-			n, err := strconv.ParseInt(s, 10, 64)
-			if err != nil || n < 0 || s[0] == '+' || (length >= 0 && n != length) {
-				return nil, 0, fmt.Errorf("%q is not a valid Content-Length", v.GetValues())
-			}
-			length = n
-		}
-	}
-	StripHopByHop(h)
-	return h, length, nil
+func newFieldset(size int) *fieldset {
+	n := size/40 + 4 // a guess at how many there are
+	return &fieldset{h: make(http.Header, n), length: -1, values: make([]string, 0, n)}
 }
 
-// requestHead gives the head that a call has on the wire.
-func requestHead(c *Call) *internalsv1.InternalInvokeRequest {
-	md := metadata(c.Header, 2)
-	switch {
-	case c.Body == nil:
-		md["Content-Length"] = &internalsv1.ListStringValue{Values: []string{"0"}}
-	case c.Length >= 0:
-		md["Content-Length"] = &internalsv1.ListStringValue{Values: []string{strconv.FormatInt(c.Length, 10)}}
-	case len(md) == 0: // a peer refuses a head whose metadata is empty
-		md["destination-app-id"] = &internalsv1.ListStringValue{Values: []string{c.AppID}}
+// add takes a header in. What could not have come over HTTP is an error: it
+// would mean something else once it is written to an app.
+func (s *fieldset) add(key, value string) error {
+	if name := strings.TrimPrefix(key, ":"); !httpguts.ValidHeaderFieldName(name) {
+		return fmt.Errorf("%q is not the name of a header", key)
 	}
+	key = http.CanonicalHeaderKey(key)
+	if key == "Content-Length" {
+		n, err := strconv.ParseInt(value, 10, 64)
+		if err != nil || n < 0 || value[0] == '+' || (s.length >= 0 && n != s.length) {
+			return fmt.Errorf("%q is not a valid Content-Length", value)
+		}
+		s.length = n
+		return nil
+	}
+	if !strings.HasSuffix(key, "-Bin") && !httpguts.ValidHeaderFieldValue(value) {
+		return fmt.Errorf("%q is not a value for the header %s", value, key)
+	}
+	if old, ok := s.h[key]; ok {
+		s.h[key] = append(old, value)
+		return nil
+	}
+	if len(s.values) == cap(s.values) {
+		s.h[key] = []string{value}
+		return nil
+	}
+	n := len(s.values)
+	s.values = append(s.values, value)
+	s.h[key] = s.values[n : n+1 : n+1]
+	return nil
+}
+
+// The fields of InternalInvokeRequest and what it holds.
+const (
+	reqVer      = 1
+	reqMetadata = 2
+	reqMessage  = 3
+
+	msgMethod      = 1
+	msgData        = 2
+	msgContentType = 3
+	msgExtension   = 4
+
+	extVerb  = 1
+	extQuery = 2
+
+	anyType  = 1
+	anyValue = 2
+)
+
+// requestHead gives the InternalInvokeRequest of a call, after headRoom bytes.
+func requestHead(c *Call) []byte {
 	verb, ok := commonv1.HTTPExtension_Verb_value[c.Verb]
 	if !ok {
 		verb = int32(commonv1.HTTPExtension_POST)
 	}
-	req := &internalsv1.InternalInvokeRequest{
-		Ver:      internalsv1.APIVersion_V1,
-		Metadata: md,
-		Message: &commonv1.InvokeRequest{
-			Method:        c.Path,
-			ContentType:   c.Header.Get("Content-Type"),
-			HttpExtension: &commonv1.HTTPExtension{Verb: commonv1.HTTPExtension_Verb(verb), Querystring: c.Query},
-		},
+	contentType := ""
+	if v := c.Header["Content-Type"]; len(v) > 0 {
+		contentType = v[0]
 	}
-	if c.Type != "" { // the value follows in frames
-		req.Message.Data = &anypb.Any{TypeUrl: c.Type}
+	ext := 2 + sizeOfText(c.Query)
+	msg := sizeOfText(c.Path) + sizeOfType(c.Type) + sizeOfText(contentType) + sizeOf(ext)
+
+	b := make([]byte, headRoom, headRoom+roomFor(c.Header)+sizeOf(msg)+48)
+	b = protowire.AppendVarint(protowire.AppendTag(b, reqVer, protowire.VarintType), uint64(internalsv1.APIVersion_V1))
+	b = appendHeaders(b, reqMetadata, c.Header)
+	switch {
+	case c.Body == nil:
+		b = appendEntry(b, reqMetadata, "Content-Length", "0")
+	case c.Length >= 0:
+		b = appendEntry(b, reqMetadata, "Content-Length", strconv.FormatInt(c.Length, 10))
+	case len(c.Header) == 0: // a peer refuses a head whose metadata is empty
+		b = appendEntry(b, reqMetadata, "destination-app-id", c.AppID)
 	}
-	return req
+	b = appendLen(b, reqMessage, msg)
+	b = appendText(b, msgMethod, c.Path)
+	b = appendType(b, msgData, c.Type)
+	b = appendText(b, msgContentType, contentType)
+	b = appendLen(b, msgExtension, ext)
+	b = append(protowire.AppendTag(b, extVerb, protowire.VarintType), byte(verb))
+	return appendText(b, extQuery, c.Query)
+}
+
+// appendType appends a google.protobuf.Any of that type whose value follows in
+// frames, or nothing.
+func appendType(b []byte, num protowire.Number, typ string) []byte {
+	if typ == "" {
+		return b
+	}
+	return appendText(appendLen(b, num, sizeOfText(typ)), anyType, typ)
+}
+
+func sizeOfType(typ string) int {
+	if typ == "" {
+		return 0
+	}
+	return sizeOf(sizeOfText(typ))
+}
+
+// request is an InternalInvokeRequest.
+type request struct {
+	ver      uint64
+	metadata *fieldset // nil: none
+	message  bool
+	ext      bool
+	verb     uint64
+
+	method, contentType, query string
+
+	typ     string // of the protobuf message in the body
+	data    []byte // of a unary call; part of what was decoded
+	trailer []byte // encoded; nil: none
+}
+
+// decode reads a head, or the message of a unary call. Only data and trailer
+// refer to b afterwards.
+func (r *request) decode(b []byte, text string) error {
+	return eachField(b, text, func(f field) error {
+		switch {
+		case f.isNumber(reqVer):
+			r.ver = f.v
+		case f.is(reqMetadata):
+			if r.metadata == nil {
+				r.metadata = newFieldset(len(b))
+			}
+			return entry(f, r.metadata.add)
+		case f.is(reqMessage):
+			r.message = true
+			return eachField(f.b, f.s, r.decodeMessage)
+		case f.is(trailerField):
+			r.trailer = f.b
+		}
+		return nil
+	})
+}
+
+func (r *request) decodeMessage(f field) error {
+	switch {
+	case f.is(msgMethod):
+		r.method = f.text()
+	case f.is(msgContentType):
+		r.contentType = f.text()
+	case f.is(msgData):
+		return eachField(f.b, f.s, func(f field) error {
+			switch {
+			case f.is(anyType):
+				r.typ = f.text()
+			case f.is(anyValue):
+				r.data = f.b
+			}
+			return nil
+		})
+	case f.is(msgExtension):
+		r.ext = true
+		return eachField(f.b, f.s, func(f field) error {
+			switch {
+			case f.isNumber(extVerb):
+				r.verb = f.v
+			case f.is(extQuery):
+				r.query = f.text()
+			}
+			return nil
+		})
+	}
+	return nil
 }
 
 // errHead is what a peer is told when the head of its call lacks something.
 var errHead = errors.New("request does not contain the required fields in the leading chunk")
 
-// callOf is the inverse of requestHead. The body and AppID are not set; Length is.
-func callOf(req *internalsv1.InternalInvokeRequest) (*Call, error) {
-	msg := req.GetMessage()
-	if len(req.GetMetadata()) == 0 || msg == nil {
+// call gives the call of a head. The body and AppID are not set; Length is.
+func (r *request) call() (*Call, error) {
+	if r.metadata == nil || !r.message {
 		return nil, errHead
 	}
-	if req.GetVer() != internalsv1.APIVersion_V1 {
-		return nil, fmt.Errorf("Unsupported spec version: %d", req.GetVer()) //nolint:staticcheck // Dapr's words
+	if r.ver != uint64(internalsv1.APIVersion_V1) {
+		return nil, fmt.Errorf("Unsupported spec version: %d", r.ver) //nolint:staticcheck // Dapr's words
 	}
-	ext := msg.GetHttpExtension()
+	verb := commonv1.HTTPExtension_Verb(int32(r.verb)) //nolint:gosec // as protobuf reads an enum
+	name, ok := commonv1.HTTPExtension_Verb_name[int32(verb)]
 	switch {
-	case ext == nil:
+	case !r.ext:
 		return nil, errors.New("missing HTTP extension field")
-	case ext.GetVerb() == commonv1.HTTPExtension_NONE, ext.GetVerb() == commonv1.HTTPExtension_CONNECT, commonv1.HTTPExtension_Verb_name[int32(ext.GetVerb())] == "":
+	case !ok, verb == commonv1.HTTPExtension_NONE, verb == commonv1.HTTPExtension_CONNECT:
 		return nil, errors.New("invalid HTTP verb")
 	}
-	path, err := CleanPath(msg.GetMethod())
+	path, err := CleanPath(r.method)
 	if err != nil {
 		return nil, err
 	}
-	h, length, err := headers(req.GetMetadata())
-	if err != nil {
+	h := r.metadata.h
+	StripHopByHop(h)
+	if err := setContentType(h, r.contentType); err != nil {
 		return nil, err
 	}
-	setContentType(h, msg.GetContentType())
-	return &Call{
-		Verb: ext.GetVerb().String(), Path: path, Query: ext.GetQuerystring(), Header: h, Length: length,
-		Type: msg.GetData().GetTypeUrl(),
-	}, nil
+	return &Call{Verb: name, Path: path, Query: r.query, Header: h, Length: r.metadata.length, Type: r.typ}, nil
 }
 
-func setContentType(h http.Header, contentType string) {
-	if contentType == "" {
+func setContentType(h http.Header, contentType string) error {
+	switch {
+	case contentType == "":
 		delete(h, "Content-Type")
-	} else {
+	case !httpguts.ValidHeaderFieldValue(contentType):
+		return fmt.Errorf("%q is not a content type", contentType)
+	case len(h["Content-Type"]) != 1 || h["Content-Type"][0] != contentType:
 		h["Content-Type"] = []string{contentType}
 	}
-}
-
-// replyHead gives the head that a reply has on the wire.
-func replyHead(r *Reply) *internalsv1.InternalInvokeResponse {
-	md := metadata(r.Header, 1)
-	if r.Length >= 0 { // Dapr's callers drop it, ours keep it
-		md["Content-Length"] = &internalsv1.ListStringValue{Values: []string{strconv.FormatInt(r.Length, 10)}}
-	}
-	res := &internalsv1.InternalInvokeResponse{
-		Status:  &internalsv1.Status{Code: int32(r.Status)},
-		Headers: md,
-		Message: &commonv1.InvokeResponse{ContentType: r.Header.Get("Content-Type")},
-	}
-	if r.GRPC != nil {
-		st := r.GRPC.Proto()
-		res.Status = &internalsv1.Status{Code: st.GetCode(), Message: st.GetMessage(), Details: st.GetDetails()}
-	}
-	if r.Type != "" { // the value follows in frames
-		res.Message.Data = &anypb.Any{TypeUrl: r.Type}
-	}
-	return res
-}
-
-// wireBody gives the body that a reply has on the wire and its length. What
-// says an error of gRPC in HTTP's words is made anew by whoever needs it.
-func wireBody(r *Reply) (io.Reader, int64) {
-	if r.GRPC.Code() != codes.OK {
-		return http.NoBody, 0
-	}
-	return r.Body, r.Length
-}
-
-// Failure gives what an HTTP caller gets as the body of a reply that is an
-// error of gRPC.
-func Failure(st *status.Status) ([]byte, error) {
-	b, err := protojson.Marshal(st.Proto())
-	if err != nil {
-		return nil, fmt.Errorf("encoding the status of a reply: %w", err)
-	}
-	return b, nil
-}
-
-// replyOf is the inverse of replyHead. The body is not set, unless the head
-// says that there is an error instead of one: then failure holds it.
-func replyOf(res *internalsv1.InternalInvokeResponse) (r *Reply, failure []byte, err error) {
-	st := res.GetStatus()
-	if st == nil {
-		return nil, nil, errNoReplyHead
-	}
-	h, length, err := headers(res.GetHeaders())
-	if err != nil {
-		return nil, nil, err
-	}
-	r = &Reply{Status: int(st.GetCode()), Header: h, Length: length, Type: res.GetMessage().GetData().GetTypeUrl()}
-	switch {
-	case r.Status < 0 || r.Status > 999:
-		return nil, nil, fmt.Errorf("%d is not a status", r.Status)
-	case r.Status >= 100:
-		setContentType(h, res.GetMessage().GetContentType())
-	case r.Status == 0 && res.GetMessage() == nil:
-		// How a peer sends server-sent events.
-		r.Status = http.StatusOK
-		h["Content-Type"] = []string{"text/event-stream"}
-		h["Cache-Control"] = []string{"no-cache"}
-	case r.Status == 0:
-		r.Status = http.StatusOK
-		r.GRPC = status.New(codes.OK, "")
-		setContentType(h, res.GetMessage().GetContentType())
-	default:
-		// A gRPC code: its details stand in for the body.
-		r.Status = HTTPStatus(codes.Code(r.Status))
-		r.GRPC = status.FromProto(&rpcstatus.Status{Code: st.GetCode(), Message: st.GetMessage(), Details: st.GetDetails()})
-		if failure, err = Failure(r.GRPC); err != nil {
-			return nil, nil, err
-		}
-		h["Content-Type"] = []string{"application/json"}
-		r.Length = int64(len(failure))
-	}
-	return r, failure, nil
+	return nil
 }

@@ -9,12 +9,10 @@ import (
 	"runtime/debug"
 	"sync"
 
-	internalsv1 "github.com/dapr/dapr/pkg/proto/internals/v1"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	grpcmd "google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/proto"
 
 	"mesh/runtime/flow"
 )
@@ -52,11 +50,11 @@ func (in *Inbound) Register(s grpc.ServiceRegistrar) {
 		Methods: []grpc.MethodDesc{{
 			MethodName: "CallLocal",
 			Handler: func(_ any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
-				var req internalsv1.InternalInvokeRequest
+				var req unaryIn
 				if err := decode(&req); err != nil {
 					return nil, err
 				}
-				return in.unary(ctx, &req)
+				return in.unary(ctx, req)
 			},
 		}},
 		Streams: []grpc.StreamDesc{{
@@ -128,11 +126,11 @@ func (in *Inbound) head(b *bodyReader) (*Call, error) {
 		}
 		return nil, err
 	}
-	var req internalsv1.InternalInvokeRequest
-	if err := proto.Unmarshal(b.frame.head, &req); err != nil {
+	var req request
+	if err := req.decode(b.frame.head, string(b.frame.head)); err != nil {
 		return nil, badHead(err)
 	}
-	c, err := callOf(&req)
+	c, err := req.call()
 	if err != nil {
 		return nil, badHead(err)
 	}
@@ -152,14 +150,12 @@ func (in *Inbound) body(c *Call, b *bodyReader) error {
 			b.receive()
 		}
 	}
-	if b.err != nil {
-		if errors.Is(b.err, io.EOF) {
-			c.Length = 0
-			return nil
-		}
+	ended := errors.Is(b.err, io.EOF)
+	switch {
+	case b.err != nil && !ended:
 		return b.err
-	}
-	if c.Length == 0 {
+	case c.Length == 0 || (c.Length < 0 && ended):
+		c.Length = 0
 		return nil
 	}
 	c.Body = b

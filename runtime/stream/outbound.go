@@ -13,12 +13,10 @@ import (
 	"sync/atomic"
 	"time"
 
-	internalsv1 "github.com/dapr/dapr/pkg/proto/internals/v1"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	grpcmd "google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/proto"
 
 	"mesh/runtime/flow"
 )
@@ -245,11 +243,11 @@ func (x *exchange) head(c *Call) (*Reply, error) {
 	if !x.frame.hasHead {
 		return nil, x.broken(errNoReplyHead)
 	}
-	var res internalsv1.InternalInvokeResponse
-	if err := proto.Unmarshal(x.frame.head, &res); err != nil {
+	var res response
+	if err := res.decode(x.frame.head, string(x.frame.head)); err != nil {
 		return nil, x.broken(fmt.Errorf("decoding the head of a reply: %w", err))
 	}
-	r, failure, err := replyOf(&res)
+	r, failure, err := res.reply()
 	if err != nil {
 		return nil, x.broken(err)
 	}
@@ -304,9 +302,6 @@ func (x *exchange) Read(p []byte) (int, error) {
 	}
 	return n, err
 }
-
-// Len says how much of the body can be read without waiting.
-func (x *exchange) Len() int { return x.frame.n }
 
 // Close ends the call and waits until its request body is no longer read.
 func (x *exchange) Close() error {

@@ -8,8 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
 	"mesh/runtime/flow"
 )
 
@@ -29,11 +27,11 @@ type pump struct {
 
 	// trailer gives what follows the body, nil: nothing; late makes a head of it.
 	trailer func() http.Header
-	late    func(http.Header) proto.Message
+	late    func(http.Header) []byte
 
-	mu   sync.Mutex    // one message at a time: the head may be sent by its timer
-	head proto.Message // nil once it has been sent
-	err  error         // of sending the head
+	mu   sync.Mutex // one message at a time: the head may be sent by its timer
+	head []byte     // nil once it has been sent
+	err  error      // of sending the head
 	seq  uint64
 }
 
@@ -42,7 +40,7 @@ var errSend = errors.New("sending a frame")
 
 // run sends head and body and returns when the body has ended, or why it could
 // not. length is that of the body, or -1.
-func (p *pump) run(head proto.Message, body io.Reader, length int64) error {
+func (p *pump) run(head []byte, body io.Reader, length int64) error {
 	p.head = head
 	defer p.drop()
 	if Ready(body) == 0 {

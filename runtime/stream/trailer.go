@@ -4,9 +4,7 @@ import (
 	"fmt"
 	"net/http"
 
-	internalsv1 "github.com/dapr/dapr/pkg/proto/internals/v1"
 	"google.golang.org/protobuf/encoding/protowire"
-	"google.golang.org/protobuf/proto"
 )
 
 // Dapr drops trailers. Between our own sidecars they follow the body in a frame
@@ -16,69 +14,55 @@ import (
 const trailerField = 1000
 
 // replyTrailer gives the head that carries a reply's trailers after its body.
-func replyTrailer(h http.Header) proto.Message {
-	return &internalsv1.InternalInvokeResponse{Trailers: metadata(h, 0)}
+func replyTrailer(h http.Header) []byte {
+	b := make([]byte, headRoom, headRoom+roomFor(h))
+	return appendHeaders(b, resTrailers, h)
 }
 
 // requestTrailer gives the head that carries a request's trailers after its body.
-func requestTrailer(h http.Header) proto.Message {
-	req := &internalsv1.InternalInvokeRequest{}
-	req.ProtoReflect().SetUnknown(trailerBytes(h))
-	return req
-}
-
-// trailerBytes encodes the field that holds a request's trailers.
-func trailerBytes(h http.Header) []byte {
-	b, err := proto.Marshal(replyTrailer(h))
-	if err != nil { // not UTF-8: the call goes on without its trailers
-		return nil
-	}
-	return protowire.AppendBytes(protowire.AppendTag(nil, trailerField, protowire.BytesType), b)
+func requestTrailer(h http.Header) []byte {
+	t := replyTrailer(h)[headRoom:]
+	b := make([]byte, headRoom, headRoom+len(t)+8)
+	return protowire.AppendBytes(protowire.AppendTag(b, trailerField, protowire.BytesType), t)
 }
 
 // lateReply reads a head that is not the first of its reply.
 func lateReply(head []byte) (http.Header, error) {
-	var res internalsv1.InternalInvokeResponse
-	if err := proto.Unmarshal(head, &res); err != nil {
+	var res response
+	if err := res.decode(head, string(head)); err != nil {
 		return nil, fmt.Errorf("decoding a frame: %w", err)
 	}
-	if res.GetStatus() != nil || len(res.GetHeaders()) > 0 || res.GetMessage() != nil {
+	if res.status != nil || res.headers != nil || res.message {
 		return nil, errLateReply
 	}
-	h, _, err := headers(res.GetTrailers())
-	return h, err
+	return res.trailer(), nil
+}
+
+// trailer gives the trailers, or nil.
+func (r *response) trailer() http.Header {
+	if r.trailers == nil {
+		return nil
+	}
+	StripHopByHop(r.trailers.h)
+	return r.trailers.h
 }
 
 // lateRequest reads a head that is not the first of its request.
 func lateRequest(head []byte) (http.Header, error) {
-	var req internalsv1.InternalInvokeRequest
-	if err := proto.Unmarshal(head, &req); err != nil {
+	var req request
+	if err := req.decode(head, string(head)); err != nil {
 		return nil, fmt.Errorf("decoding a frame: %w", err)
 	}
-	if len(req.GetMetadata()) > 0 || req.GetMessage() != nil {
+	if req.metadata != nil || req.message {
 		return nil, errLateRequest
 	}
-	return trailerOf(&req)
+	return req.trailers()
 }
 
-// trailerOf gives the trailers that a request carries, or none.
-func trailerOf(req *internalsv1.InternalInvokeRequest) (trailer http.Header, err error) {
-	for b := []byte(req.ProtoReflect().GetUnknown()); len(b) > 0; {
-		num, typ, n := protowire.ConsumeTag(b)
-		if n < 0 {
-			return nil, errFrame
-		}
-		size := protowire.ConsumeFieldValue(num, typ, b[n:])
-		if size < 0 {
-			return nil, errFrame
-		}
-		if num == trailerField && typ == protowire.BytesType {
-			value, _ := protowire.ConsumeBytes(b[n:])
-			if trailer, err = lateReply(value); err != nil {
-				return nil, err
-			}
-		}
-		b = b[n+size:]
+// trailers gives the trailers, or nil.
+func (r *request) trailers() (http.Header, error) {
+	if r.trailer == nil {
+		return nil, nil
 	}
-	return trailer, nil
+	return lateReply(r.trailer)
 }

@@ -8,9 +8,8 @@ import (
 	"io"
 	"net/http"
 
-	internalsv1 "github.com/dapr/dapr/pkg/proto/internals/v1"
 	"google.golang.org/grpc"
-	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"mesh/runtime/flow"
 )
@@ -27,6 +26,21 @@ type TooLargeError struct {
 func (e *TooLargeError) Error() string {
 	return fmt.Sprintf("the %s body is larger than the %d bytes that a unary call can carry in one message: use a transport that streams", e.What, maxUnary)
 }
+
+// unaryOut is a message with a whole body; it ends with data.
+type unaryOut struct{ front, data []byte }
+
+// unaryMessage puts a body behind a head. The message in which it lies occurs
+// twice then, and protobuf merges the two.
+func unaryMessage(head []byte, message, data protowire.Number, body []byte) *unaryOut {
+	n := len(body)
+	b := appendLen(head[headRoom:], message, sizeOf(sizeOf(n)))
+	b = appendLen(b, data, sizeOf(n))
+	return &unaryOut{front: appendLen(b, anyValue, n), data: body}
+}
+
+// unaryIn is the encoding of a message with a whole body.
+type unaryIn []byte
 
 // whole reads a body to its end; length is what it said of itself, -1: nothing.
 func whole(what string, body io.Reader, length int64) ([]byte, error) {
@@ -57,24 +71,24 @@ func (o *Outbound) callUnary(ctx context.Context, c *Call, body io.Reader) (*Rep
 	if err != nil {
 		return nil, o.notOpened(ctx, err)
 	}
-	req := requestHead(c)
+	head, message := requestHead(c), []byte(nil)
 	if body != nil {
 		data, err := whole("request", body, c.Length)
 		if err != nil {
 			return nil, err
 		}
-		req.Message.Data = &anypb.Any{Value: data, TypeUrl: c.Type}
 		if c.Trailer != nil {
 			if h := c.Trailer(); len(h) > 0 {
-				req.ProtoReflect().SetUnknown(trailerBytes(h))
+				head = append(head, requestTrailer(h)[headRoom:]...)
 			}
 		}
+		message = data
 		c.Flow.Mark(flow.Request, flow.CallerOut, len(data))
 	}
-	var res internalsv1.InternalInvokeResponse
-	err = s.SendMsg(req)
+	var in unaryIn
+	err = s.SendMsg(unaryMessage(head, reqMessage, msgData, message))
 	if err == nil || errors.Is(err, io.EOF) { // the reply says why
-		err = s.RecvMsg(&res)
+		err = s.RecvMsg(&in)
 	}
 	if err != nil {
 		if cause := context.Cause(ctx); cause != nil {
@@ -82,23 +96,22 @@ func (o *Outbound) callUnary(ctx context.Context, c *Call, body io.Reader) (*Rep
 		}
 		return nil, err
 	}
-	r, failure, err := replyOf(&res)
+	var res response
+	if err := res.decode(in, ""); err != nil {
+		return nil, fmt.Errorf("decoding a reply: %w", err)
+	}
+	r, data, err := res.reply()
 	if err != nil {
 		return nil, err
 	}
-	data := failure
 	if data == nil {
-		data = res.GetMessage().GetData().GetValue()
+		data = res.data
 	}
 	if hasBody(c.Verb, r.Status) {
 		r.Length = int64(len(data))
 	}
 	c.Flow.Mark(flow.Reply, flow.CallerIn, len(data))
-	trailer, _, err := headers(res.GetTrailers())
-	if err != nil {
-		return nil, err
-	}
-	if len(trailer) > 0 { // which HTTP/1 has only where no length is announced
+	if trailer := res.trailer(); len(trailer) > 0 { // which HTTP/1 has only where no length is announced
 		r.Trailer, r.Length = func() http.Header { return trailer }, -1
 	}
 	r.Body = io.NopCloser(bytes.NewReader(data))
@@ -106,17 +119,21 @@ func (o *Outbound) callUnary(ctx context.Context, c *Call, body io.Reader) (*Rep
 }
 
 // unary serves CallLocal.
-func (in *Inbound) unary(ctx context.Context, req *internalsv1.InternalInvokeRequest) (res *internalsv1.InternalInvokeResponse, err error) {
-	c, err := callOf(req)
+func (in *Inbound) unary(ctx context.Context, m unaryIn) (res *unaryOut, err error) {
+	var req request
+	if err := req.decode(m, ""); err != nil {
+		return nil, badHead(err)
+	}
+	c, err := req.call()
 	if err != nil {
 		return nil, badHead(err)
 	}
-	data := req.GetMessage().GetData().GetValue()
+	data := req.data
 	c.AppID, c.Length = in.appID, int64(len(data))
 	if len(data) > 0 {
 		c.Body = bytes.NewReader(data)
 	}
-	if trailer, err := trailerOf(req); err != nil {
+	if trailer, err := req.trailers(); err != nil {
 		return nil, badHead(err)
 	} else if len(trailer) > 0 {
 		c.Trailer, c.Length = func() http.Header { return trailer }, -1
@@ -143,11 +160,10 @@ func (in *Inbound) unary(ctx context.Context, req *internalsv1.InternalInvokeReq
 	if hasBody(c.Verb, r.Status) {
 		r.Length = int64(len(body))
 	}
-	res = replyHead(r)
-	res.Message.Data = &anypb.Any{Value: body, TypeUrl: r.Type}
+	head := replyHead(r)
 	if r.Trailer != nil {
-		res.Trailers = metadata(r.Trailer(), 0)
+		head = appendHeaders(head, resTrailers, r.Trailer())
 	}
 	c.Flow.Mark(flow.Reply, flow.CalleeOut, len(body))
-	return res, nil
+	return unaryMessage(head, resMessage, resData, body), nil
 }
