@@ -17,7 +17,7 @@ import (
 )
 
 func newPS(env Env) *cobra.Command {
-	asJSON := false
+	asJSON, withTiming := false, false
 	cmd := &cobra.Command{
 		Use:   "ps [APP…]",
 		Short: "List the instances: state, ports, restarts, load",
@@ -26,17 +26,19 @@ something is wrong with it, why. HTTP and GRPC are the ports of its sidecar.
 With --json it prints the whole state of the mesh as one object.`,
 		Example: `  mesh ps
   mesh ps orders
+  mesh ps --timing              how the mesh came up, and who held it up
   mesh ps --json | jq -r '.apps[].instances[] | select(.phase == "failed") | .name'`,
 		ValidArgsFunction: completeApps(env),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return ps(cmd.Context(), env, args, asJSON)
+			return ps(cmd.Context(), env, args, asJSON, withTiming)
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	cmd.Flags().BoolVar(&withTiming, "timing", false, "show how long each app took to be ready, and the critical path")
 	return cmd
 }
 
-func ps(ctx context.Context, env Env, apps []string, asJSON bool) error {
+func ps(ctx context.Context, env Env, apps []string, asJSON, withTiming bool) error {
 	c, err := env.dial(ctx)
 	if err != nil {
 		return err
@@ -52,6 +54,9 @@ func ps(ctx context.Context, env Env, apps []string, asJSON bool) error {
 	m = only(m, apps)
 	if asJSON {
 		return writeJSON(env.Stdout, m)
+	}
+	if withTiming {
+		return timing(env.Stdout, m)
 	}
 	if err := table(env.Stdout, m, time.Now()); err != nil {
 		return err

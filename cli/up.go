@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -33,6 +34,8 @@ type upFlags struct {
 	headless bool
 	except   []string
 	isolated bool
+	detach   bool
+	json     bool // with detach
 }
 
 // newUp gives `mesh up`.
@@ -50,7 +53,8 @@ runs in this project, its screen is shown instead.`,
 		Example: `  mesh up
   mesh up web orders
   mesh up --except orders       everything but that app, which you debug
-  mesh up --headless | tee run.log`,
+  mesh up --headless | tee run.log
+  mesh up --detach && mesh invoke web /`,
 		ValidArgsFunction: completeApps(env),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return env.up(cmd.Context(), f, args)
@@ -59,6 +63,8 @@ runs in this project, its screen is shown instead.`,
 	cmd.Flags().BoolVar(&f.headless, "headless", false, "print lines instead of showing the screen")
 	cmd.Flags().StringSliceVar(&f.except, "except", nil, "run everything but this app, which you start yourself")
 	cmd.Flags().BoolVar(&f.isolated, "isolated", false, "use ports of its own, so that several copies of the project can run")
+	cmd.Flags().BoolVar(&f.detach, "detach", false, "run it in the background; returns when all apps are ready or one has failed")
+	cmd.Flags().BoolVar(&f.json, "json", false, "with --detach: print JSON")
 	return cmd
 }
 
@@ -68,19 +74,27 @@ func (e Env) up(ctx context.Context, f upFlags, only []string) error {
 		return err
 	}
 	dir := filepath.Dir(file)
-	screen := e.StdinTTY && e.StdoutTTY && !f.headless
+	screen := e.StdinTTY && e.StdoutTTY && !f.headless && !f.detach
+	if f.json && !f.detach {
+		return usage(&hinted{errors.New("--json goes with --detach"), "`mesh tap --json` and `mesh logs --json` print what a mesh does"})
+	}
 	if pid, runs := control.Occupied(dir); runs {
 		if !screen {
 			return &hinted{fmt.Errorf("a mesh already runs in %s (pid %d)", dir, pid), "`mesh logs -f` follows it, `mesh down` stops it"}
 		}
 		return e.attach(ctx)
 	}
-	m, err := e.load()
+	past := newHistory(filepath.Join(dir, ".mesh"))
+	load := func() (*config.Mesh, error) { return past.load(file, e.Environ) }
+	m, err := load()
 	if err != nil {
 		return err
 	}
 	if err := known(m, append(only, f.except...)); err != nil {
 		return usage(err)
+	}
+	if f.detach {
+		return e.detach(ctx, f, only, file)
 	}
 	for _, w := range m.Warnings {
 		_, _ = fmt.Fprintln(e.Stderr, "mesh: "+w.Error())
@@ -101,7 +115,7 @@ func (e Env) up(ctx context.Context, f upFlags, only []string) error {
 	names, noNames := mdnsresolve.New(mdnsresolve.Options{Interface: m.Interface, Log: log})
 
 	o := supervisor.Options{
-		First: m, Load: e.load, Only: only, Except: f.except, Environ: e.Environ,
+		First: m, Load: load, Only: only, Except: f.except, Environ: e.Environ,
 		Guardian: guardian, Flows: flows, Logs: book, Log: log, PID: os.Getpid(),
 	}
 	if f.isolated {
@@ -121,11 +135,14 @@ func (e Env) up(ctx context.Context, f upFlags, only []string) error {
 		return err
 	}
 	o.Applied = func(m *config.Mesh) {
-		if err := watcher.Retarget(targets(m)); err != nil {
+		if err := errors.Join(watcher.Retarget(targets(m)), past.applied(m)); err != nil {
 			super.Warn("watch", err.Error(), "")
 		}
 	}
 	if super, err = supervisor.New(o); err != nil {
+		return err
+	}
+	if err := errors.Join(past.applied(m), handOver(super, f.except, dir)); err != nil {
 		return err
 	}
 	if noNames != nil {

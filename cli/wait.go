@@ -114,7 +114,7 @@ func dialWhenUp(ctx context.Context, dir string) (*control.Client, error) {
 // holds; and an error when it cannot come to hold by itself.
 func verdict(m *state.Mesh, apps []string, condition string) (open []string, err error) {
 	for _, a := range only(m, apps).Apps {
-		if len(a.Instances) == 0 {
+		if len(a.Instances) == 0 && len(apps) > 0 { // asked for by name
 			open = append(open, a.ID+" has no instances")
 		}
 		for _, in := range a.Instances {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -13,12 +14,15 @@ import (
 	"mesh/supervisor/state"
 )
 
+// long says that the tests of endurance may take minutes: E2E_LONG is set.
+func long() bool { return os.Getenv("E2E_LONG") != "" }
+
 // TestManyRestartsOnOnePort restarts an app again and again: its port must be
 // free each time, so that not one start fails.
 func TestManyRestartsOnOnePort(t *testing.T) {
-	restarts := 1000
-	if raceEnabled {
-		restarts = 100
+	restarts := 200
+	if long() {
+		restarts = 1000
 	}
 	p := newProject(t, `
 [apps.web]

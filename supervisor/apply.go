@@ -97,7 +97,13 @@ func (s *Supervisor) Apply(ctx context.Context, m *config.Mesh) error {
 		return err
 	}
 	if change.Empty() && len(steps) == 0 { // but places in the file and its warnings may have moved
-		return s.ask(ctx, func() { s.commit(m, h, nil) })
+		if err := s.ask(ctx, func() { s.commit(m, h, nil) }); err != nil {
+			return err
+		}
+		if s.o.Applied != nil {
+			s.o.Applied(m)
+		}
+		return nil
 	}
 	err = s.carryOut(ctx, m, h, steps)
 	if _, most := errors.AsType[*RebuildError](err); err != nil && !most {

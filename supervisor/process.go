@@ -167,7 +167,7 @@ func (u *unit) refuse(why string) { u.sidecar.App().Refuse(fmt.Errorf("%s %s", u
 
 // prepare blocks until the process may start: what the app depends on stands as
 // it should, the app has been built, and its port is free.
-func (u *unit) prepare(ctx context.Context, d *desired) error {
+func (u *unit) prepare(ctx context.Context) error {
 	if err := u.awaitDependencies(ctx); err != nil {
 		return err
 	}

@@ -402,6 +402,21 @@ func (s *Supervisor) say(app, instance, format string, args ...any) {
 	s.o.Logs.Append(app, instance, "mesh", fmt.Sprintf(format, args...), time.Now(), false)
 }
 
+// Note tells the user something that is as it should be.
+func (s *Supervisor) Note(code, text, hint string) {
+	s.post(func() { s.notice(state.Notice{Level: "info", Code: code, Text: text, Hint: hint}) })
+}
+
+// Environ gives the variables that mesh adds to the environment of an app's
+// first instance, for someone who starts it himself. Call it before Run.
+func (s *Supervisor) Environ(app string) []string {
+	for _, u := range s.of(app) {
+		d := u.want.Load()
+		return childEnv(nil, d.mesh, d.app, u.at, u.tokens(d), s.siblings())
+	}
+	return nil
+}
+
 // Warn shows something that the user should know, and what to do about it.
 func (s *Supervisor) Warn(code, text, hint string) {
 	s.post(func() { s.notice(state.Notice{Level: "warning", Code: code, Text: text, Hint: hint}) })

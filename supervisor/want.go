@@ -80,11 +80,11 @@ func (u *unit) await(ctx context.Context, d *desired, limit time.Duration) {
 
 // during runs f and ends its context as soon as something else than d is
 // wanted; the error is errSuperseded then.
-func (u *unit) during(ctx context.Context, d *desired, f func(context.Context, *desired) error) error {
+func (u *unit) during(ctx context.Context, d *desired, f func(context.Context) error) error {
 	life, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	done := make(chan error, 1)
-	go func() { done <- f(life, d) }() // joined below
+	go func() { done <- f(life) }() // joined below
 	for {
 		select {
 		case err := <-done:
@@ -95,7 +95,9 @@ func (u *unit) during(ctx context.Context, d *desired, f func(context.Context, *
 		case <-u.wake:
 			if !u.still(d) {
 				cancel(errSuperseded)
-				<-done
+				if err := <-done; ctx.Err() != nil {
+					return err
+				}
 				return errSuperseded
 			}
 		}

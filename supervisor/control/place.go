@@ -228,6 +228,9 @@ func (p *place) leave() {
 	_ = p.lock.Close()     // and with it the lock
 }
 
+// Socket gives the path of the socket of the mesh that runs in a project folder.
+func Socket(dir string) string { return find(dir) }
+
 // find gives the socket of the mesh that runs in the project folder dir.
 func find(dir string) string {
 	own := filepath.Join(dir, folder)
