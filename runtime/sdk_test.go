@@ -141,7 +141,7 @@ func TestHTTPToGRPCApp(t *testing.T) {
 			req := m.request("PUT", "back", "echo?a=%2F", strings.NewReader("body"))
 			req.Header.Set("Content-Type", "text/plain")
 			res := m.do(req)
-			if got := m.read(res); res.StatusCode != 200 || got != "PUT a=%2F body" || res.Header.Get("Content-Type") != "x-echo/text/plain" {
+			if got := m.read(res); res.StatusCode != http.StatusOK || got != "PUT a=%2F body" || res.Header.Get("Content-Type") != "x-echo/text/plain" {
 				t.Errorf("%d %q of type %s", res.StatusCode, got, res.Header.Get("Content-Type"))
 			}
 			res, body := m.call("GET", "back", "fail", "")
@@ -149,10 +149,10 @@ func TestHTTPToGRPCApp(t *testing.T) {
 			if err := protojson.Unmarshal([]byte(body), &st); err != nil {
 				t.Fatalf("the body of an error is %q: %v", body, err)
 			}
-			if res.StatusCode != 400 || res.Header.Get("Content-Type") != "application/json" || st.GetCode() != 9 || st.GetMessage() != "not yet" || len(st.GetDetails()) != 1 {
+			if res.StatusCode != http.StatusBadRequest || res.Header.Get("Content-Type") != "application/json" || st.GetCode() != 9 || st.GetMessage() != "not yet" || len(st.GetDetails()) != 1 {
 				t.Errorf("an error of the app: %d %v", res.StatusCode, &st)
 			}
-			if res, _ = m.call("GET", "back", "absent", ""); res.StatusCode != 500 {
+			if res, _ = m.call("GET", "back", "absent", ""); res.StatusCode != http.StatusInternalServerError {
 				t.Errorf("a method that the app does not have: %d", res.StatusCode)
 			}
 		})
@@ -167,7 +167,7 @@ func TestHTTPToGRPCAppTooLarge(t *testing.T) {
 		req := m.request("POST", "back", "echo", io.LimitReader(zeros{}, 65<<20))
 		req.ContentLength = length
 		res := m.do(req)
-		if body := m.read(res); res.StatusCode != 500 || !strings.Contains(body, "larger than 67108864 bytes") {
+		if body := m.read(res); res.StatusCode != http.StatusInternalServerError || !strings.Contains(body, "larger than 67108864 bytes") {
 			t.Errorf("length %d: %d %s", length, res.StatusCode, body)
 		}
 	}
