@@ -16,8 +16,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"mesh/runtime/run"
 	"mesh/standalone"
 	"mesh/supervisor/control"
+	"mesh/supervisor/watch"
 )
 
 // newSidecar gives `mesh sidecar`.
@@ -108,24 +110,52 @@ func (e Env) sidecar(ctx context.Context, f *sidecarFlags, given func(flag strin
 	}
 	p := s.Ports()
 	log.InfoContext(ctx, "the sidecar listens", slog.Int("http", p.HTTP), slog.Int("grpc", p.GRPC), slog.Int("internal", p.Internal), slog.Int("metrics", p.Metrics))
-	over, end := context.WithCancel(ctx)
-	defer end()
-	go func() { // ends with over
-		for {
-			select {
-			case <-e.Hangup:
-				s.Reload()
-			case <-over.Done():
-				return
-			}
-		}
-	}()
-	err = s.Run(ctx)
+	err = e.runSidecar(ctx, s, o)
 	if errors.Is(err, standalone.ErrForced) {
 		return &exitError{code: exitFailed}
 	}
 	if err == nil {
 		log.InfoContext(ctx, "the sidecar has stopped")
+	}
+	return err
+}
+
+// runSidecar runs the sidecar, which reads its files anew when they change and
+// when a hangup comes.
+func (e Env) runSidecar(ctx context.Context, s *standalone.Sidecar, o standalone.Options) error {
+	targets := watch.Targets{Files: o.Configs}
+	for _, dir := range o.Resources {
+		targets.Trees = append(targets.Trees, watch.Tree{Dir: dir, Match: []string{"*.yaml", "*.yml"}})
+	}
+	watcher, err := watch.New(watch.Options{Targets: targets, Changed: func(w watch.Event) {
+		if w.Err != nil {
+			o.Log.WarnContext(ctx, "changes of files may be seen late", slog.Any("error", w.Err), slog.String("hint", w.Hint))
+		}
+		s.Reload()
+	}})
+	if err != nil {
+		s.Close()
+		return err
+	}
+	beside, end := context.WithCancel(context.WithoutCancel(ctx))
+	var helpers run.Group
+	helpers.Add("watch", watcher.Run)
+	helpers.Add("hangups", func(ctx context.Context) error {
+		for {
+			select {
+			case <-e.Hangup:
+				s.Reload()
+			case <-ctx.Done():
+				return nil
+			}
+		}
+	})
+	ended := make(chan error, 1)
+	go func() { ended <- helpers.Run(beside) }() // joined below
+	err = s.Run(ctx)
+	end()
+	if e := <-ended; e != nil {
+		o.Log.WarnContext(ctx, "watching files ended badly", slog.Any("error", e))
 	}
 	return err
 }

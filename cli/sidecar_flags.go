@@ -215,6 +215,10 @@ func (f *sidecarFlags) options(e Env, given func(string) bool, strict bool) (sta
 	for _, file := range f.configs {
 		o.Configs = append(o.Configs, e.path(file))
 	}
+	o.Dir = e.Dir
+	for _, dir := range f.resources {
+		o.Resources = append(o.Resources, e.path(dir))
+	}
 	for _, what := range f.initOff {
 		switch what {
 		case "config":

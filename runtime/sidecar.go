@@ -59,6 +59,7 @@ type Options struct {
 	Metadata map[string]string // more of what it says; see also SetMetadata
 	Grace    time.Duration     // how long calls may go on when the sidecar stops; 0: 5 s
 	Log      *slog.Logger      // nil: nowhere
+	Ready    func() error      // what else must be so before the app may use the sidecar; nil: nothing
 	Shutdown func(force bool)  // what the app's wish to shut its sidecar down, at once with force, does; nil: refused
 }
 
@@ -141,7 +142,7 @@ func (s *Sidecar) newAPI() *api.API {
 	}
 	a := api.New(api.Options{
 		AppID: s.o.AppID, Namespace: s.o.Namespace, Version: s.o.Version,
-		App: conn, Invoke: s.o.Policies.Wrap(r), Ready: s.ready, Shutdown: s.o.Shutdown,
+		App: conn, Invoke: s.o.Policies.Wrap(r), Ready: s.ready, OutboundReady: s.o.Ready, Shutdown: s.o.Shutdown,
 		Components: s.components(), Flows: s.o.Flows, Inventory: s.inventory,
 		SecretScopes: func() []resource.SecretScope { return s.declared.Load().SecretScopes },
 	})
@@ -156,6 +157,11 @@ func (s *Sidecar) newAPI() *api.API {
 
 // ready says why the app cannot be called at the moment.
 func (s *Sidecar) ready() error {
+	if s.o.Ready != nil {
+		if err := s.o.Ready(); err != nil {
+			return err
+		}
+	}
 	if s.o.App.Addr != "" && !s.app.Ready() {
 		return fmt.Errorf("app %s is not ready", s.o.Instance)
 	}

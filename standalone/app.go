@@ -22,6 +22,9 @@ const (
 // attend waits for the app, lets calls through, and watches its health if that
 // is wished for, until ctx ends.
 func (s *Sidecar) attend(ctx context.Context) error {
+	if !s.await(ctx, s.componentsLoaded) {
+		return nil
+	}
 	if s.o.AppPort == 0 {
 		s.healthy.Store(true)
 		s.o.Log.InfoContext(ctx, "dapr initialized. Status: Running.", slog.String("app", "none"))
@@ -52,6 +55,15 @@ func (s *Sidecar) attend(ctx context.Context) error {
 	}
 	s.o.Log.InfoContext(ctx, "dapr initialized. Status: Running.", slog.String("app", "its health is checked"))
 	s.watch(ctx, client, addr)
+	return nil
+}
+
+var errLoading = errors.New("its components are being loaded")
+
+func (s *Sidecar) componentsLoaded() error {
+	if !s.loaded.Load() {
+		return errLoading
+	}
 	return nil
 }
 

@@ -21,10 +21,9 @@ import (
 // mdnsKind is what the resolver that needs nothing is called in configurations.
 const mdnsKind = "mdns"
 
-// wishes gives the resolvers that the configuration asks for, in order; mDNS
-// when it asks for none.
-func (s *Sidecar) wishes() ([]resource.NameResolution, error) {
-	var all []resource.NameResolution
+// configurations reads the files with Dapr's Configuration.
+func (s *Sidecar) configurations() ([]resource.Configuration, error) {
+	var all []resource.Configuration
 	for _, file := range s.o.Configs {
 		text, err := os.ReadFile(file)
 		if err != nil {
@@ -34,19 +33,27 @@ func (s *Sidecar) wishes() ([]resource.NameResolution, error) {
 		if err != nil {
 			return nil, fmt.Errorf("reading the configuration: %w", err)
 		}
-		for _, c := range r.Configurations {
-			if n := c.NameResolution; n != nil && n.Component != "" {
-				all = append(all, *n)
-			}
+		all = append(all, r.Configurations...)
+	}
+	return all, nil
+}
+
+// resolvers gives the resolvers that configurations ask for, in order; mDNS when
+// they ask for none.
+func resolvers(configs []resource.Configuration) ([]resource.NameResolution, error) {
+	var all []resource.NameResolution
+	for i := range configs {
+		n := configs[i].NameResolution
+		if n == nil || n.Component == "" {
+			continue
 		}
-	}
-	if len(all) == 0 {
-		return []resource.NameResolution{{Component: mdnsKind}}, nil
-	}
-	for _, n := range all {
 		if n.Component != mdnsKind && !slices.Contains(component.NamesTypes(), n.Component) {
 			return nil, fmt.Errorf("%v: there is no name resolution component %q; there are mdns, %s", n.Place, n.Component, strings.Join(component.NamesTypes(), ", "))
 		}
+		all = append(all, *n)
+	}
+	if len(all) == 0 {
+		all = append(all, resource.NameResolution{Component: mdnsKind})
 	}
 	return all, nil
 }
@@ -97,17 +104,19 @@ func (s *Sidecar) variable(name string) string {
 	return s.o.Environ(name)
 }
 
-// resolve announces the sidecar and resolves the names of others, by what the
-// configuration says now, until ctx ends.
-func (s *Sidecar) resolve(ctx context.Context) error {
-	kinds, err := s.wishes()
+// keep holds components and resolvers to what files declare, now and whenever
+// Reload is called, until ctx ends.
+func (s *Sidecar) keep(ctx context.Context) error {
+	have, err := s.supply() // again: now the ports are known
 	if err != nil {
 		return err
 	}
 	for {
 		again, cancel := context.WithCancelCause(ctx)
 		ended := make(chan error, 1)
-		go func() { ended <- s.sources(again, kinds) }() // joined below
+		go func() { ended <- s.sources(again, have.names) }() // joined below
+		s.restock(ctx, have)
+		s.loaded.Store(true)
 		next, err := s.awaitReload(ctx)
 		cancel(errReload)
 		if e := <-ended; e != nil {
@@ -116,25 +125,25 @@ func (s *Sidecar) resolve(ctx context.Context) error {
 		if err != nil {
 			return nil //nolint:nilerr // the end
 		}
-		kinds = next
+		have = next
 	}
 }
 
 var errReload = errors.New("the configuration is read anew")
 
-// awaitReload gives the next configuration that can be used; the error is that
-// of ctx.
-func (s *Sidecar) awaitReload(ctx context.Context) ([]resource.NameResolution, error) {
+// awaitReload gives the next declarations that can be used; the error is that of
+// ctx.
+func (s *Sidecar) awaitReload(ctx context.Context) (*supplies, error) {
 	for {
 		select {
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		case <-s.reload:
 		}
-		kinds, err := s.wishes()
+		have, err := s.supply()
 		if err == nil {
-			s.o.Log.InfoContext(ctx, "the configuration has been read anew", slog.String("name_resolution", describe(kinds)))
-			return kinds, nil
+			s.o.Log.InfoContext(ctx, "the configuration has been read anew", slog.String("name_resolution", describe(have.names)), slog.Int("components", len(have.want.Components)))
+			return have, nil
 		}
 		s.o.Log.ErrorContext(ctx, "the configuration cannot be used, so nothing changes", slog.Any("error", err))
 	}

@@ -23,6 +23,7 @@ import (
 	"mesh/runtime"
 	"mesh/runtime/api"
 	"mesh/runtime/appchan"
+	"mesh/runtime/component"
 	"mesh/runtime/metrics"
 	"mesh/runtime/names"
 	"mesh/runtime/run"
@@ -46,6 +47,8 @@ type Options struct {
 	Host      string   // address at which others reach the sidecar; "": found out
 	Interface string   // for mDNS: loopback, all, or the name of an interface
 	Configs   []string // files with Dapr's Configuration
+	Resources []string // folders with Dapr's resources
+	Dir       string   // where relative file names in resources start, absolute
 	Environ   func(key string) string
 
 	Token    string // callers of the API must show; "": none
@@ -76,6 +79,8 @@ type Sidecar struct {
 	forced  chan struct{} // closed when that must not take any time
 	force   sync.Once
 	healthy atomic.Bool
+	loaded  atomic.Bool // the components have been tried once
+	stock   *component.Live
 }
 
 // ErrForced is the end of a sidecar whose app has asked for it to end at once;
@@ -86,22 +91,24 @@ var ErrForced = errors.New("the app has asked for the sidecar to end at once")
 // that is not run must be closed.
 func New(o Options) (*Sidecar, error) {
 	s := &Sidecar{o: o, finder: &finder{}, reload: make(chan struct{}, 1), quit: make(chan struct{}, 1), forced: make(chan struct{})}
-	kinds, err := s.wishes()
-	if err != nil {
-		return nil, err
-	}
+	var err error
 	if s.host, err = s.address(); err != nil {
 		return nil, err
 	}
+	have, err := s.supply()
+	if err != nil {
+		return nil, err
+	}
+	s.stock = s.newStock()
 	reg := metrics.New(o.AppID)
 	reg.Process()
 	opt := runtime.Options{
 		AppID: o.AppID, Namespace: o.Namespace, HTTP: o.HTTP, GRPC: o.GRPC, Internal: o.Internal,
 		MetricsAddr: o.Metrics, PublicAddr: o.Public, Metrics: reg,
 		App:   appchan.Options{Protocol: o.Protocol, Token: o.AppToken, MaxConcurrency: o.MaxConcurrency},
-		Peers: runtime.NewPeers(), Names: s.finder,
-		APIToken: o.Token, Version: o.Version, Grace: o.Grace, Log: o.Log, Shutdown: s.shutdown,
-		Metadata: map[string]string{"nameResolution": describe(kinds)},
+		Peers: runtime.NewPeers(), Names: s.finder, Components: s.stock,
+		APIToken: o.Token, Version: o.Version, Grace: o.Grace, Log: o.Log, Shutdown: s.shutdown, Ready: s.componentsLoaded,
+		Metadata: map[string]string{"nameResolution": describe(have.names)},
 	}
 	if o.AppPort > 0 {
 		opt.App.Addr = net.JoinHostPort(o.AppHost, strconv.Itoa(o.AppPort))
@@ -112,7 +119,7 @@ func New(o Options) (*Sidecar, error) {
 	if s.inner, err = runtime.New(opt); err != nil {
 		return nil, err
 	}
-	if usesMDNS(kinds) {
+	if usesMDNS(have.names) {
 		s.mdns, err = mdnsresolve.New(mdnsresolve.Options{Interface: o.Interface, Log: o.Log})
 		if err != nil { // as with every other resolver: the app can still be served
 			o.Log.Error("names cannot be resolved by mDNS", slog.Any("error", err))
@@ -169,7 +176,8 @@ func (s *Sidecar) Run(ctx context.Context) error {
 	if s.mdns != nil {
 		g.Add("mDNS", s.mdns.Run)
 	}
-	g.Add("names", s.resolve)
+	g.Add("components", s.stock.Run)
+	g.Add("declarations", s.keep)
 	g.Add("app", s.attend)
 	ended := make(chan error, 1)
 	go func() { ended <- g.Run(life) }()

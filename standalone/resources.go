@@ -1,0 +1,77 @@
+package standalone
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"mesh/runtime"
+	"mesh/runtime/component"
+	"mesh/runtime/resource"
+)
+
+// supplies is what the resources folders and the configurations declare.
+type supplies struct {
+	want     component.Desired
+	declared runtime.Declared
+	names    []resource.NameResolution // in order; mDNS when none is asked for
+}
+
+// supply reads the folders and files. The error has every mistake.
+func (s *Sidecar) supply() (*supplies, error) {
+	found, err := resource.Load(s.o.Resources...)
+	if err != nil {
+		return nil, fmt.Errorf("reading the resources: %w", err)
+	}
+	configs, err := s.configurations()
+	if err != nil {
+		return nil, err
+	}
+	have := &supplies{want: component.Desired{Apps: []string{s.o.AppID}}}
+	for i := range found.Components {
+		if c := &found.Components[i]; c.Visible(s.o.AppID) {
+			have.want.Components = append(have.want.Components, *c)
+		}
+	}
+	for i := range found.Resiliency {
+		have.declared.Resiliencies = append(have.declared.Resiliencies, found.Resiliency[i].Name)
+	}
+	for i := range configs {
+		have.want.Denied = append(have.want.Denied, configs[i].Denied...)
+		have.declared.SecretScopes = append(have.declared.SecretScopes, configs[i].SecretScopes...)
+	}
+	if have.names, err = resolvers(configs); err != nil {
+		return nil, err
+	}
+	if err := component.Check(have.want.Components, have.want.Denied); err != nil {
+		return nil, fmt.Errorf("reading the resources: %w", err)
+	}
+	return have, nil
+}
+
+// newStock gives the components, none of them started.
+func (s *Sidecar) newStock() *component.Live {
+	return component.New(component.Options{
+		Dir: s.o.Dir, Namespace: s.o.Namespace, Log: s.o.Log, Changed: func() {},
+		Env: func(name string) (string, bool) {
+			v := s.o.Environ(name)
+			return v, v != ""
+		},
+	})
+}
+
+// restock makes the components those that are wanted. Until it has been done
+// once, the sidecar is not ready.
+func (s *Sidecar) restock(ctx context.Context, have *supplies) {
+	s.inner.Declare(have.declared)
+	if err := s.stock.Apply(ctx, have.want); err != nil && ctx.Err() == nil {
+		s.o.Log.ErrorContext(ctx, "the components are not those that are declared", slog.Any("error", err))
+	}
+	for _, st := range s.stock.Status() {
+		if st.Condition != component.Ready {
+			s.o.Log.WarnContext(ctx, "a component does not work yet and is tried again", slog.String("component", st.Name), slog.String("component_type", st.Type), slog.String("reason", st.Reason))
+			continue
+		}
+		s.o.Log.InfoContext(ctx, "component loaded", slog.String("component", st.Name), slog.String("component_type", st.Type))
+	}
+}
