@@ -40,6 +40,7 @@ func floor() map[string][]string {
 		"mesh/runtime/component":              {"mesh/runtime/flow", "mesh/runtime/resource"},
 		"mesh/runtime/component/servertest":   {},
 		"mesh/runtime/api":                    {"mesh/runtime/component", "mesh/runtime/resource", "mesh/runtime/stream", "mesh/runtime/flow"},
+		"mesh/runtime/api/apitest":            {"mesh/runtime/component", "mesh/runtime/resource"},
 		"mesh/runtime/api/httpapi":            {"mesh/runtime/api", "mesh/runtime/stream", "mesh/runtime/flow"},
 		"mesh/runtime/api/grpcapi":            {"mesh/runtime/api", "mesh/runtime/rpc", "mesh/runtime/stream", "mesh/runtime/flow"},
 		"mesh/tui":                            {"mesh/tui/*", "mesh/runtime/flow", "mesh/runtime/flow/filter", "mesh/supervisor/state"},

@@ -65,6 +65,8 @@ const (
 	grpcNotFound           = 5
 	grpcPermissionDenied   = 7
 	grpcFailedPrecondition = 9
+	grpcAborted            = 10
+	grpcUnimplemented      = 12
 	grpcInternal           = 13
 	grpcUnavailable        = 14
 )

@@ -200,7 +200,7 @@ func (l *Live) Status() []Status {
 // App gives what one app sees; it stays valid while components change.
 func (l *Live) App(id string) *App { return &App{live: l, id: id} }
 
-// App is the components as one app sees them.
+// App is the components as one app sees them; a nil one sees none.
 type App struct {
 	live *Live
 	id   string
@@ -246,6 +246,9 @@ func (a *App) Value(ctx context.Context, secretStore string, p resource.Property
 
 // use holds a component of contrib for one request; the caller calls done.
 func use[T any](a *App, kind Kind, name string) (c T, s *slot, done func(), err error) {
+	if a == nil {
+		return c, nil, nil, &NotFoundError{Kind: kind, Name: name, None: true}
+	}
 	for {
 		e, err := a.live.set.Load().find(kind, a.id, name)
 		if err != nil {

@@ -153,17 +153,29 @@ func (s *Server) route(r *http.Request) route {
 	if !ok && strings.HasPrefix(path, "//") {
 		rest, ok = strings.CutPrefix(strings.TrimLeft(path, "/"), "v1.0/")
 	}
+	version := "v1.0"
 	if !ok {
-		return route{serve: (*Server).invoke}
+		if rest, ok = strings.CutPrefix(path, "/v1.0-alpha1/"); !ok {
+			return route{serve: (*Server).invoke}
+		}
+		version = "v1.0-alpha1"
 	}
-	switch block, rest := segment(rest); block {
-	case "healthz":
-		return healthRoute(r.Method, rest)
-	case "metadata":
-		return metadataRoute(r.Method, rest)
-	case "shutdown":
-		if r.Method == http.MethodPost && rest == "" {
-			return route{serve: (*Server).shutdown}
+	block, rest := segment(rest)
+	if version == "v1.0" {
+		switch block {
+		case "healthz":
+			return healthRoute(r.Method, rest)
+		case "metadata":
+			return metadataRoute(r.Method, rest)
+		case "shutdown":
+			if r.Method == http.MethodPost && rest == "" {
+				return route{serve: (*Server).shutdown}
+			}
+		}
+	}
+	if block != "invoke" {
+		if serve := blockRoute(version, block, r); serve != nil {
+			return route{serve: serve}
 		}
 	}
 	return route{serve: (*Server).invoke}
