@@ -210,7 +210,7 @@ func (s *Supervisor) Run(ctx context.Context) error {
 	}
 	running.Go(func() { // ends after the units: they use the components to the last
 		if err := s.stock.live.Run(life); err != nil {
-			s.o.Log.Warn("closing the components", slog.Any("error", err))
+			s.o.Log.WarnContext(life, "closing the components", slog.Any("error", err))
 		}
 	})
 	running.Go(func() {

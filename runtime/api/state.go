@@ -8,13 +8,17 @@ import (
 	"mesh/runtime/component"
 )
 
-// The values of the state API.
-type (
-	StateItem = component.Item // one key with its value
-	StateGet  = component.Get  // asks for a key
-	StatePut  = component.Put  // saves or deletes a key
-	StatePage = component.Page // the answer to a query
-)
+// StateItem is one key with its value.
+type StateItem = component.Item
+
+// StateGet asks for a key.
+type StateGet = component.Get
+
+// StatePut saves or deletes a key.
+type StatePut = component.Put
+
+// StatePage is the answer to a query.
+type StatePage = component.Page
 
 // GetState reads a key. Value is nil when there is none.
 func (a *API) GetState(ctx context.Context, store string, g StateGet) (item StateItem, err error) {

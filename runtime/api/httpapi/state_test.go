@@ -48,11 +48,11 @@ func TestState(t *testing.T) {
 				if got.StatusCode != step.status || !strings.Contains(got.text, step.want) {
 					t.Errorf("%s %s gives %d %s, want %d with %s", step.verb, step.path, got.StatusCode, got.text, step.status, step.want)
 				}
-				if (got.StatusCode == 204) != (got.text == "") {
+				if (got.StatusCode == http.StatusNoContent) != (got.text == "") {
 					t.Errorf("%s %s gives %d with the body %q", step.verb, step.path, got.StatusCode, got.text)
 				}
 			}
-			if got := do(t, "GET", base+"/ttl", ""); got.Header.Get("Metadata.ttlexpiretime") == "" && len(got.Header["metadata.ttlExpireTime"]) == 0 {
+			if got := do(t, "GET", base+"/ttl", ""); got.Header.Get("metadata.ttlexpiretime") == "" {
 				t.Errorf("the time at which a key ends is not told: %v", got.Header)
 			}
 		})
@@ -68,13 +68,13 @@ func TestStateETag(t *testing.T) {
 	if old == "" {
 		t.Fatal("a key has no ETag")
 	}
-	if got := do(t, "POST", base, `[{"key":"e","value":2,"etag":"`+old+`","options":{"concurrency":"first-write"}}]`); got.StatusCode != 204 {
+	if got := do(t, "POST", base, `[{"key":"e","value":2,"etag":"`+old+`","options":{"concurrency":"first-write"}}]`); got.StatusCode != http.StatusNoContent {
 		t.Fatalf("with the right ETag: %d %s", got.StatusCode, got.text)
 	}
-	if got := do(t, "POST", base, `[{"key":"e","value":3,"etag":"`+old+`"}]`); got.StatusCode != 409 || !strings.Contains(got.text, "ERR_STATE_SAVE") {
+	if got := do(t, "POST", base, `[{"key":"e","value":3,"etag":"`+old+`"}]`); got.StatusCode != http.StatusConflict || !strings.Contains(got.text, "ERR_STATE_SAVE") {
 		t.Errorf("with an old ETag: %d %s", got.StatusCode, got.text)
 	}
-	if got := do(t, "DELETE", base+"/e", "", "If-Match", old); got.StatusCode != 409 {
+	if got := do(t, "DELETE", base+"/e", "", "If-Match", old); got.StatusCode != http.StatusConflict {
 		t.Errorf("deleting with an old ETag: %d %s", got.StatusCode, got.text)
 	}
 	if got := do(t, "GET", base+"/e", ""); got.text != "2" {
@@ -85,17 +85,17 @@ func TestStateETag(t *testing.T) {
 // TestStateErrors: what is not there is said with Dapr's codes.
 func TestStateErrors(t *testing.T) {
 	s := blocks(t)
-	if got := do(t, "GET", s.url("/v1.0/state/nope/a"), ""); got.StatusCode != 400 || !strings.Contains(got.text, "ERR_STATE_STORE_NOT_FOUND") {
+	if got := do(t, "GET", s.url("/v1.0/state/nope/a"), ""); got.StatusCode != http.StatusBadRequest || !strings.Contains(got.text, "ERR_STATE_STORE_NOT_FOUND") {
 		t.Errorf("an unknown store: %d %s", got.StatusCode, got.text)
 	}
-	if got := do(t, "GET", s.url("/v1.0/state/theirs/a"), ""); got.StatusCode != 400 {
+	if got := do(t, "GET", s.url("/v1.0/state/theirs/a"), ""); got.StatusCode != http.StatusBadRequest {
 		t.Errorf("a store in whose scopes the app is not: %d %s", got.StatusCode, got.text)
 	}
-	if got := do(t, "POST", s.url("/v1.0-alpha1/state/memory/query"), `{}`); got.StatusCode != 500 || !strings.Contains(got.text, "ERR_STATE_STORE_NOT_SUPPORTED") {
+	if got := do(t, "POST", s.url("/v1.0-alpha1/state/memory/query"), `{}`); got.StatusCode != http.StatusInternalServerError || !strings.Contains(got.text, "ERR_STATE_STORE_NOT_SUPPORTED") {
 		t.Errorf("a query that the store cannot answer: %d %s", got.StatusCode, got.text)
 	}
 	none := start(t, http.NotFoundHandler(), nil)
-	if got := do(t, "GET", none.url("/v1.0/state/any/a"), ""); got.StatusCode != 500 || !strings.Contains(got.text, "ERR_STATE_STORE_NOT_CONFIGURED") {
+	if got := do(t, "GET", none.url("/v1.0/state/any/a"), ""); got.StatusCode != http.StatusInternalServerError || !strings.Contains(got.text, "ERR_STATE_STORE_NOT_CONFIGURED") {
 		t.Errorf("without any store: %d %s", got.StatusCode, got.text)
 	}
 }
