@@ -3,7 +3,7 @@ package runtime
 import (
 	"bufio"
 	"bytes"
-	"fmt"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -80,7 +80,7 @@ func skipMessage(r *bufio.Reader) error {
 		}
 	}
 	if length < 0 {
-		return fmt.Errorf("a message of unknown length")
+		return errors.New("a message of unknown length")
 	}
 	_, err := r.Discard(length)
 	return err

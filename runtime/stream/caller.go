@@ -20,10 +20,11 @@ type Caller struct {
 func (c Caller) Stamp(h http.Header, callee string) http.Header {
 	out := make(http.Header, len(h)+7)
 	maps.Copy(out, h)
-	out[HeaderDestination] = []string{callee}
-	out[HeaderCallee] = []string{callee}
-	out[HeaderCaller] = []string{c.AppID}
-	out[HeaderCallerNamespace] = []string{c.Namespace}
+	values := [...]string{callee, c.AppID, c.Namespace} // one allocation for all
+	out[HeaderDestination] = values[0:1:1]
+	out[HeaderCallee] = values[0:1:1]
+	out[HeaderCaller] = values[1:2:2]
+	out[HeaderCallerNamespace] = values[2:3:3]
 	appended := func(key, value string) {
 		old := h[key]
 		out[key] = append(slices.Clip(old), value)

@@ -170,6 +170,18 @@ func (f *inFrame) read(p []byte) int {
 	return done
 }
 
+// piece gives what of the data lies in one buffer, without taking it.
+func (f *inFrame) piece() []byte {
+	if f.n == 0 {
+		return nil
+	}
+	for f.off == f.bufs[f.i].Len() {
+		f.i, f.off = f.i+1, 0
+	}
+	b := f.bufs[f.i].ReadOnlyData()[f.off:]
+	return b[:min(len(b), f.n)]
+}
+
 // release lets go of the transport's buffers, dropping data not read.
 func (f *inFrame) release() {
 	f.bufs.Free()

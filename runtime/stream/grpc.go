@@ -22,6 +22,11 @@ const (
 	streamWindow = 256 << 10
 	connWindow   = 4 << 20
 
+	// What one system call writes or reads at most; gRPC holds such a buffer only
+	// while there is something in it.
+	writeBuffer = 64 << 10
+	readBuffer  = 128 << 10
+
 	service      = "dapr.proto.internals.v1.ServiceInvocation"
 	methodStream = "/" + service + "/CallLocalStream"
 	methodUnary  = "/" + service + "/CallLocal"
@@ -38,6 +43,8 @@ func ServerOptions() []grpc.ServerOption {
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 		grpc.MaxRecvMsgSize(maxMessage),
 		grpc.MaxSendMsgSize(maxMessage),
+		grpc.WriteBufferSize(writeBuffer),
+		grpc.ReadBufferSize(readBuffer),
 		grpc.InitialWindowSize(streamWindow),
 		grpc.InitialConnWindowSize(connWindow),
 		grpc.MaxHeaderListSize(1 << 20),
@@ -51,6 +58,8 @@ func dialOptions() []grpc.DialOption {
 	return []grpc.DialOption{
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithNoProxy(),
+		grpc.WithWriteBufferSize(writeBuffer),
+		grpc.WithReadBufferSize(readBuffer),
 		grpc.WithDisableServiceConfig(),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 5 * time.Second, PermitWithoutStream: true}),
 		grpc.WithIdleTimeout(3 * time.Minute),

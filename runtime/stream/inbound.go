@@ -72,7 +72,7 @@ func (in *Inbound) Wait() { in.closers.Wait() }
 
 // stream serves CallLocalStream.
 func (in *Inbound) stream(s grpc.ServerStream) (err error) {
-	b := &bodyReader{recvMsg: s.RecvMsg, dir: flow.Request, extra: lateRequest}
+	b := &bodyReader{recvMsg: s.RecvMsg, pool: &in.pool, dir: flow.Request, extra: lateRequest}
 	c, err := in.head(b)
 	if err != nil {
 		return err

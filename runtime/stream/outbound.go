@@ -177,7 +177,7 @@ type exchange struct {
 	stop    context.CancelCauseFunc
 	cause   func() error  // why it was stopped; nil: it was not
 	sent    chan struct{} // closed when the request body is no longer read
-	failure io.Reader     // stands in for the body; nil: no failure
+	failure *bytes.Reader // stands in for the body; nil: no failure
 }
 
 // open begins a call and its sending.
@@ -190,7 +190,7 @@ func (o *Outbound) open(ctx context.Context, c *Call, body io.Reader) (*exchange
 	}
 	o.calls.Add(1)
 	x := &exchange{out: o, stop: stop, cause: func() error { return context.Cause(ctx) }, sent: make(chan struct{})}
-	x.bodyReader = bodyReader{recvMsg: s.RecvMsg, flow: c.Flow, dir: flow.Reply, extra: lateReply, left: -1}
+	x.bodyReader = bodyReader{recvMsg: s.RecvMsg, pool: &o.pool, flow: c.Flow, dir: flow.Reply, extra: lateReply, left: -1}
 	head := requestHead(c)
 	if body == nil {
 		defer close(x.sent)
@@ -298,6 +298,18 @@ func (x *exchange) Read(p []byte) (int, error) {
 	}
 	n, err := x.bodyReader.Read(p)
 	if err != nil && !errors.Is(err, io.EOF) {
+		err = x.why(err)
+	}
+	return n, err
+}
+
+// WriteTo implements io.WriterTo.
+func (x *exchange) WriteTo(w io.Writer) (int64, error) {
+	if x.failure != nil {
+		return x.failure.WriteTo(w)
+	}
+	n, err := x.bodyReader.WriteTo(w)
+	if x.bodyReader.err != nil && errors.Is(err, x.bodyReader.err) { // not one of w
 		err = x.why(err)
 	}
 	return n, err

@@ -56,8 +56,10 @@ func eachField(b []byte, s string, f func(field) error) error {
 			if size >= 0 && s != "" {
 				fld.s = s[n+size-len(fld.b) : n+size]
 			}
-		default:
+		case protowire.Fixed32Type, protowire.Fixed64Type, protowire.StartGroupType, protowire.EndGroupType:
 			size = protowire.ConsumeFieldValue(num, typ, b[n:])
+		default:
+			return errHeadEncoding
 		}
 		if size < 0 {
 			return errHeadEncoding

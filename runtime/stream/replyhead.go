@@ -101,10 +101,8 @@ func (r *response) decode(b []byte, text string) error {
 	return eachField(b, text, func(f field) error {
 		switch {
 		case f.is(resStatus):
-			r.status = append(r.status[:len(r.status):len(r.status)], f.b...)
-			if r.status == nil {
-				r.status = []byte{}
-			}
+			// Sent twice, the two are one. It may be empty, but it is there.
+			r.status = append(append(make([]byte, 0, len(r.status)+len(f.b)), r.status...), f.b...)
 			return eachField(f.b, f.s, func(f field) error {
 				if f.isNumber(statusCode) {
 					r.code = int32(f.v) //nolint:gosec // as protobuf reads an int32
