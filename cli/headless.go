@@ -115,7 +115,14 @@ func (h *headless) instance(i state.Instance) {
 		text += ": " + i.Reason
 	}
 	if i.Phase == state.Ready {
-		text += fmt.Sprintf(" (pid %d, app port %d, sidecar http %d grpc %d)", i.PID, i.AppPort, i.HTTPPort, i.GRPCPort)
+		text += " ("
+		if i.PID > 0 {
+			text += fmt.Sprintf("pid %d, ", i.PID)
+		}
+		if i.AppPort > 0 {
+			text += fmt.Sprintf("app port %d, ", i.AppPort)
+		}
+		text += fmt.Sprintf("sidecar http %d grpc %d)", i.HTTPPort, i.GRPCPort)
 	}
 	h.print(i.Name, phaseColor(i.Phase), "● "+text)
 }

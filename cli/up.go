@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"mesh/mdnsresolve"
+	"mesh/runtime/component"
 	"mesh/runtime/flow"
 	"mesh/runtime/run"
 	"mesh/supervisor"
@@ -109,6 +110,7 @@ func (e Env) up(ctx context.Context, f upFlags, only []string) error {
 	defer guardian.Close()
 
 	log := slog.New(slog.NewTextHandler(e.meshLog(dir), nil))
+	component.RouteLibraryLogs(log)
 	flows := flow.NewRecorder()
 	defer flows.Watch()()
 	book := logs.New(logs.Options{Dir: filepath.Join(dir, ".mesh", "logs")})
