@@ -27,26 +27,37 @@ type finding struct {
 func newDoctor(env Env) *cobra.Command {
 	asJSON := false
 	cmd := &cobra.Command{
-		Use:   "doctor",
+		Use:   "doctor [APP…]",
 		Short: "Look for what would keep a mesh from running well here",
 		Long: `doctor looks at this program, the limits of the system, the project's file and
 its fixed ports, what an earlier mesh has left behind, the running mesh, and
 multicast on the loopback interface, by which meshes find each other. It changes
-nothing and exits with 1 when something would not work.`,
+nothing and exits with 1 when something would not work.
+
+With app ids it looks only for these, in the running mesh and by mDNS, and says
+where each is, or why it is not found.`,
 		Example: `  mesh doctor
+  mesh doctor orders            why is orders not found?
   mesh doctor --json | jq '.[] | select(.level != "ok")'`,
-		Args: none,
-		RunE: func(cmd *cobra.Command, _ []string) error { return doctor(cmd.Context(), env, asJSON) },
+		ValidArgsFunction: completeApps(env),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return doctor(cmd.Context(), env, args, asJSON)
+		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
 }
 
-func doctor(ctx context.Context, env Env, asJSON bool) error {
-	found := []finding{program()}
-	found = append(found, limits()...)
-	found = append(found, examineProject(ctx, env)...)
-	found = append(found, multicast(ctx))
+func doctor(ctx context.Context, env Env, ids []string, asJSON bool) error {
+	var found []finding
+	if len(ids) > 0 {
+		found = examineNames(ctx, env, ids)
+	} else {
+		found = append(found, program())
+		found = append(found, limits()...)
+		found = append(found, examineProject(ctx, env)...)
+		found = append(found, multicast(ctx))
+	}
 	bad := false
 	for _, f := range found {
 		bad = bad || f.Level == "error"

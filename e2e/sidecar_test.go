@@ -108,6 +108,13 @@ func TestSidecarsNeedNothingButTheirAppIDs(t *testing.T) {
 		!strings.Contains(body, `dapr_http_client_completed_count{app_id="`+id+`",method="GET",path="",status="200"} 1`) {
 		t.Errorf("the metrics of the callee: %d %v\n%s", code, err, body)
 	}
+	p := newProject(t, "")
+	if out, errs, code := p.mesh("doctor", id); code != 0 || !strings.Contains(out, fmt.Sprintf("%s is at 127.0.0.1:%d", id, callee.port("internal"))) {
+		t.Errorf("mesh doctor %s: exit %d\n%s%s", id, code, out, errs)
+	}
+	if out, _, code := p.mesh("doctor", id+"-ghost"); code != 1 || !strings.Contains(out, "announces "+id+"-ghost") || !strings.Contains(out, "only this host is asked") {
+		t.Errorf("mesh doctor does not say why an app cannot be found: exit %d\n%s", code, out)
+	}
 	if code, _ := callee.get("v1.0/healthz?appid=" + id); code != http.StatusNoContent {
 		t.Errorf("the callee is not healthy: %d", code)
 	}
