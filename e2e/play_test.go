@@ -54,6 +54,8 @@ func play(roles string) int {
 			return 0
 		case "server":
 			return serve()
+		case "grpc":
+			return serveGRPC()
 		case "late": // listens after a moment
 			<-time.After(300 * time.Millisecond)
 		}
