@@ -5,6 +5,9 @@ import (
 	"hash/fnv"
 	"net"
 	"strconv"
+	"time"
+
+	"mesh/supervisor/proc"
 )
 
 // Ports are derived from the project, the app and the purpose, so that they
@@ -45,14 +48,17 @@ func (b *portBook) pick(purpose string) (int, error) {
 // free gives a port back.
 func (b *portBook) free(port int) { delete(b.taken, port) }
 
-// portFree says whether a server could listen there now.
+// portFree says whether a server could listen there now. A port that we have
+// just closed may live on for a moment in a process that is being forked, until
+// it has become another program.
 func portFree(port int) bool {
-	l, err := net.Listen("tcp", loopback(port)) //nolint:noctx // binding a loopback port does not block
-	if err != nil {
-		return false
+	for range 15 {
+		if proc.PortFree(port) {
+			return true
+		}
+		time.Sleep(2 * time.Millisecond)
 	}
-	_ = l.Close()
-	return true
+	return false
 }
 
 func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }

@@ -87,6 +87,7 @@ func (s *Supervisor) newUnit(m *config.Mesh, a *config.App, index int) (*unit, e
 	}
 	derived := func(fixed int, purpose string) (int, error) {
 		if fixed > 0 && index == 1 {
+			portFree(fixed) // gives it the moment that it may need; binding says why it is not
 			return fixed, nil
 		}
 		p, err := s.ports.pick(fmt.Sprintf("%s/%d/%s", a.ID, index, purpose))

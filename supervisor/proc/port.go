@@ -35,6 +35,9 @@ func WaitPortFree(ctx context.Context, port int) error {
 	}
 }
 
+// PortFree says whether a server could listen on a TCP port now, on any address.
+func PortFree(port int) bool { return bindable(port) == nil }
+
 // bindable says whether a server could listen on the port. It binds without
 // listening, so that nobody can connect to us by mistake. With SO_REUSEADDR,
 // as servers set it, connections that are still closing do not count.
