@@ -1,0 +1,216 @@
+package component
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// agent answers the part of Consul's HTTP API that name resolution uses, as an
+// agent does: registrations are kept by id, health gives those whose checks pass.
+type agent struct {
+	*httptest.Server
+
+	mu       sync.Mutex
+	services map[string]map[string]any // by id, as they were registered
+	failing  map[string]bool           // ids whose check fails
+	queries  []string
+}
+
+func newAgent(t *testing.T) *agent {
+	t.Helper()
+	a := &agent{services: map[string]map[string]any{}, failing: map[string]bool{}}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /v1/agent/self", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "{}") })
+	mux.HandleFunc("PUT /v1/agent/service/register", func(w http.ResponseWriter, r *http.Request) {
+		var s map[string]any
+		if err := json.NewDecoder(r.Body).Decode(&s); err != nil {
+			w.WriteHeader(http.StatusBadRequest)
+			return
+		}
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.services[fmt.Sprint(s["ID"])] = s
+	})
+	mux.HandleFunc("PUT /v1/agent/service/deregister/{id}", func(_ http.ResponseWriter, r *http.Request) {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		delete(a.services, r.PathValue("id"))
+	})
+	mux.HandleFunc("GET /v1/health/service/{name}", func(w http.ResponseWriter, r *http.Request) {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.queries = append(a.queries, r.URL.RawQuery)
+		all := []any{}
+		for id, s := range a.services {
+			if s["Name"] == r.PathValue("name") && !a.failing[id] {
+				all = append(all, map[string]any{"Node": map[string]any{"Address": "127.0.0.9"}, "Service": s})
+			}
+		}
+		_ = json.NewEncoder(w).Encode(all)
+	})
+	a.Server = httptest.NewServer(mux)
+	t.Cleanup(a.Close)
+	return a
+}
+
+func (a *agent) service(id string) map[string]any {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.services[id]
+}
+
+func (a *agent) ids() (all []string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for id := range a.services {
+		all = append(all, id)
+	}
+	return all
+}
+
+// config is a configuration as YAML gives it, with the agent as its client.
+func (a *agent) config(more map[string]any) map[string]any {
+	c := map[string]any{"client": map[string]any{"address": a.Listener.Addr().String()}}
+	for k, v := range more {
+		c[k] = v
+	}
+	return c
+}
+
+func resolver(t *testing.T, kind string, config any, appID string, port int) *Names {
+	t.Helper()
+	n, err := NewNames(t.Context(), NamesOptions{
+		Type: kind, Config: config, AppID: appID, Host: "127.0.0.1", HTTPPort: 3500, InternalPort: port, AppPort: 8080,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// at gives where an app is, or the error.
+func at(t *testing.T, n *Names, appID string) string {
+	t.Helper()
+	addrs, err := n.Resolve(t.Context(), appID)
+	if err != nil {
+		return err.Error()
+	}
+	if len(addrs) != 1 {
+		return fmt.Sprint(addrs)
+	}
+	return addrs[0].String()
+}
+
+func TestConsulRegistersAndFinds(t *testing.T) {
+	a := newAgent(t)
+	callee := resolver(t, "consul", a.config(map[string]any{"selfRegister": true, "selfDeregister": true, "tags": []any{"dapr"}}), "orders", 50002)
+	caller := resolver(t, "hashicorp.consul", a.config(map[string]any{"queryOptions": map[string]any{"near": "_agent"}}), "web", 50003)
+	ids := a.ids()
+	if len(ids) != 1 {
+		t.Fatalf("registered are %v", ids)
+	}
+	s := a.service(ids[0])
+	b, err := json.Marshal(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`"Name":"orders"`, `"Port":8080`, `"DAPR_PORT":"50002"`, `"Tags":["dapr"]`, `/v1.0/healthz?appid=orders`} {
+		if !strings.Contains(string(b), want) {
+			t.Errorf("the registration has no %s: %s", want, b)
+		}
+	}
+	if got := at(t, caller, "orders"); got != "127.0.0.1:50002" {
+		t.Errorf("orders is at %s", got)
+	}
+	a.mu.Lock()
+	if last := a.queries[len(a.queries)-1]; !strings.Contains(last, "near=_agent") || !strings.Contains(last, "passing=1") {
+		t.Errorf("the query is %s", last)
+	}
+	a.failing[ids[0]] = true
+	a.mu.Unlock()
+	if got := at(t, caller, "orders"); !strings.Contains(got, "no healthy services") {
+		t.Errorf("an app whose check fails is at %s", got)
+	}
+	if err := callee.Close(); err != nil || len(a.ids()) != 0 {
+		t.Errorf("after the end %v are registered: %v", a.ids(), err)
+	}
+	if err := caller.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// A registration of one's own counts even without selfRegister.
+func TestConsulAdvancedRegistration(t *testing.T) {
+	a := newAgent(t)
+	n := resolver(t, "consul", a.config(map[string]any{
+		"selfRegister": false, "daprPortMetaKey": "SIDECAR",
+		"advancedRegistration": map[string]any{"id": "x", "name": "orders", "port": 7000, "address": "127.0.0.7", "meta": map[string]any{"DAPR_METRICS_PORT": "9090"}},
+	}), "orders", 50002)
+	defer n.Close()
+	if got := at(t, n, "orders"); got != "127.0.0.7:50002" {
+		t.Errorf("orders is at %s", got)
+	}
+	other := resolver(t, "consul", a.config(nil), "web", 50003)
+	defer other.Close()
+	if got := at(t, other, "orders"); !strings.Contains(got, "DAPR_PORT missing from meta") {
+		t.Errorf("without the port of the sidecar the answer is %s", got)
+	}
+}
+
+func TestSQLiteRegistersAndFinds(t *testing.T) {
+	config := map[string]any{"connectionString": filepath.Join(t.TempDir(), "names.db")}
+	callee := resolver(t, "sqlite", config, "orders", 50002)
+	caller := resolver(t, "sqlite", config, "web", 50003)
+	defer caller.Close()
+	if got := at(t, caller, "orders"); got != "127.0.0.1:50002" {
+		t.Errorf("orders is at %s", got)
+	}
+	if err := callee.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got := at(t, caller, "orders"); !strings.Contains(got, "no host found") {
+		t.Errorf("after its end orders is at %s", got)
+	}
+}
+
+func TestNameFormatLooksUpHosts(t *testing.T) {
+	n := resolver(t, "nameformat", map[string]any{"format": "{appid}:50002"}, "web", 50003)
+	defer n.Close()
+	addrs, err := n.Resolve(t.Context(), "localhost")
+	if err != nil || len(addrs) == 0 || !addrs[0].Addr().IsLoopback() || addrs[0].Port() != 50002 {
+		t.Errorf("localhost is at %v: %v", addrs, err)
+	}
+	if _, err := NewNames(t.Context(), NamesOptions{Type: "nameformat", Config: map[string]any{"format": "fixed"}}); err == nil || !strings.Contains(err.Error(), "{appid}") {
+		t.Errorf("a format without the app id: %v", err)
+	}
+}
+
+// Whoever calls does not wait for a server that hangs longer than it likes.
+func TestNamesKeepToTheContext(t *testing.T) {
+	hang := make(chan struct{})
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/v1/health") {
+			<-hang
+		}
+		_, _ = io.WriteString(w, "{}")
+	}))
+	defer srv.Close()
+	defer close(hang)
+	n := resolver(t, "consul", map[string]any{"client": map[string]any{"address": srv.Listener.Addr().String()}}, "web", 50003)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var addrs []netip.AddrPort
+	addrs, err := n.Resolve(ctx, "orders")
+	if err == nil || len(addrs) > 0 {
+		t.Errorf("a call that has ended finds %v, %v", addrs, err)
+	}
+}
