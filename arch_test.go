@@ -34,6 +34,7 @@ func floor() map[string][]string {
 		"mesh/runtime/appchan":                {"mesh/runtime/rpc", "mesh/runtime/stream", "mesh/runtime/flow"},
 		"mesh/runtime/metrics":                {},
 		"mesh/runtime/names":                  {},
+		"mesh/relay":                          {},
 		"mesh/standalone":                     {"mesh/runtime", "mesh/runtime/*", "mesh/mdnsresolve"},
 		"mesh/runtime/policy":                 {"mesh/runtime/stream", "mesh/runtime/flow"},
 		"mesh/runtime/resource":               {},

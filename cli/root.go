@@ -53,13 +53,13 @@ hop by hop.`,
 	)
 	root.SetHelpCommandGroupID("file")
 	root.SetCompletionCommandGroupID("file")
-	group(root, "run", newUp(env), newAttach(env), newDown(env), newSidecar(env))
+	group(root, "run", newUp(env), newAttach(env), newDown(env), newSidecar(env), newRelay(env))
 	group(root, "see", newPS(env), newLogs(env), newTap(env), newWait(env), newInvoke(env))
 	group(root, "change", newRestart(env), newStop(env), newStart(env), newScale(env), newUndo(env))
 	group(root, "file", newCheck(env), newPlan(env), newInit(env), newImport(env), newExport(env), newSchema(env), newDoctor(env), newVersion(env))
 	projectFlags(root, env.project)
 	for _, cmd := range root.Commands() {
-		if cmd.Name() != "version" && cmd.Name() != "schema" && cmd.Name() != "sidecar" {
+		if cmd.Name() != "version" && cmd.Name() != "schema" && cmd.Name() != "sidecar" && cmd.Name() != "relay" {
 			projectFlags(cmd, env.project)
 		}
 	}
