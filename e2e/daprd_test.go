@@ -66,16 +66,16 @@ func startDaprd(t *testing.T, id string) *daprd {
 }
 
 // run starts the daprd itself on ports for the app, HTTP, gRPC, peers and metrics.
-func (d *daprd) run(p []int) {
+func (d *daprd) run(p []int, more ...string) {
 	d.t.Helper()
 	binary := os.Getenv("MESH_TEST_DAPRD")
 	if binary == "" {
 		d.t.Fatal("MESH_TEST_DAPRD must name a daprd")
 	}
-	sidecar := exec.Command(binary, "--app-id", d.id, "--app-port", strconv.Itoa(p[0]),
+	sidecar := exec.Command(binary, append(more, "--app-id", d.id, "--app-port", strconv.Itoa(p[0]),
 		"--dapr-http-port", strconv.Itoa(p[1]), "--dapr-grpc-port", strconv.Itoa(p[2]), "--dapr-internal-grpc-port", strconv.Itoa(p[3]),
 		"--metrics-port", strconv.Itoa(p[4]), "--dapr-listen-addresses", "127.0.0.1", "--max-body-size", "64Mi",
-		"--resources-path", d.t.TempDir(), "--dapr-graceful-shutdown-seconds", "1")
+		"--resources-path", d.t.TempDir(), "--dapr-graceful-shutdown-seconds", "1")...)
 	sidecar.Env = append(os.Environ(), "DAPR_HOST_IP=127.0.0.1")
 	out := launch(d.t, sidecar)
 	await(d.t, "daprd of "+d.id, func() bool {

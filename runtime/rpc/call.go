@@ -35,6 +35,7 @@ type Call struct {
 
 	from    grpc.ServerStream
 	callee  bool            // from is another sidecar, not a client of ours
+	began   bool            // the flow is ours: we say how the call ends
 	subtype string          // of the content type, such as "proto"; "": none
 	sending *sync.WaitGroup // counts who reads from
 }

@@ -110,7 +110,9 @@ func (p *passage) reply() error {
 	f, from := p.call.Flow, p.call.from
 	// Without headers the end follows, which RecvMsg gives.
 	if md, err := p.to.Header(); err == nil && md != nil {
-		f.Replied(http.StatusOK)
+		if p.call.began {
+			f.Replied(http.StatusOK)
+		}
 		if err := from.SendHeader(forward(md)); err != nil {
 			return err
 		}

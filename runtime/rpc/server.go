@@ -56,20 +56,20 @@ func (s *Server) Serve(_ any, from grpc.ServerStream) (err error) {
 	}
 	md, _ := metadata.FromIncomingContext(ctx)
 	c := &Call{AppID: id, Method: method, from: from, subtype: subtype(md), sending: &s.sending}
-	began := s.open(c, md)
-	if began {
+	s.open(c, md)
+	if c.began {
 		defer func() { end(c.Flow, err) }()
 	}
 	return s.status(ctx, s.o.To.Pass(ctx, c))
 }
 
 // open gives the call its metadata and its flow. Who began it ends it.
-func (s *Server) open(c *Call, md metadata.MD) (began bool) {
+func (s *Server) open(c *Call, md metadata.MD) {
 	head := flow.Head{Caller: s.o.AppID, Callee: c.AppID, Verb: "POST", Path: c.Method, Kind: "grpc"}
 	if !s.o.Callee {
-		c.Flow = s.o.Flows.Begin(head)
+		c.Flow, c.began = s.o.Flows.Begin(head), true
 		c.Header = forward(md, KeyCaller, KeyCallee, "dapr-caller-namespace")
-		return true
+		return
 	}
 	c.callee, c.Header = true, forward(md)
 	head.Caller = ""
@@ -80,8 +80,7 @@ func (s *Server) open(c *Call, md metadata.MD) (began bool) {
 	if v := md[stream.FlowKey]; len(v) > 0 {
 		id, _ = flow.ParseID(v[0]) // what is no id gets a new one
 	}
-	c.Flow, began = s.o.Flows.Join(id, head)
-	return began
+	c.Flow, c.began = s.o.Flows.Join(id, head)
 }
 
 // status gives the error that a client is told.
