@@ -32,6 +32,7 @@ func floor() map[string][]string {
 		"mesh/runtime/stream":                 {"mesh/runtime/flow"},
 		"mesh/runtime/rpc":                    {"mesh/runtime/stream", "mesh/runtime/flow"},
 		"mesh/runtime/appchan":                {"mesh/runtime/rpc", "mesh/runtime/stream", "mesh/runtime/flow"},
+		"mesh/runtime/deliver":                {"mesh/runtime/component", "mesh/runtime/resource", "mesh/runtime/stream", "mesh/runtime/flow"},
 		"mesh/runtime/metrics":                {},
 		"mesh/runtime/names":                  {},
 		"mesh/relay":                          {},

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -56,6 +57,8 @@ func play(roles string) int {
 			return serve()
 		case "grpc":
 			return serveGRPC()
+		case "subscriber":
+			return subscribe()
 		case "late": // listens after a moment
 			<-time.After(300 * time.Millisecond)
 		}
@@ -163,4 +166,26 @@ func serve() int {
 	fmt.Println("serving on", ln.Addr())
 	_ = srv.Serve(ln)
 	select {}
+}
+
+// subscribe is an app that says which messages it gets.
+func subscribe() int {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /dapr/subscribe", func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, `[{"pubsubname":"pubsub","topic":"programmatic","route":"/asked"}]`)
+	})
+	mux.HandleFunc("POST /", func(_ http.ResponseWriter, r *http.Request) {
+		var event struct {
+			Topic string
+			Data  map[string]any
+		}
+		_ = json.NewDecoder(r.Body).Decode(&event)
+		fmt.Printf("got %s on %s: %q\n", event.Topic, r.URL.Path, event.Data["n"])
+	})
+	go func() {
+		wait()
+		os.Exit(0)
+	}()
+	fmt.Println(http.ListenAndServe("127.0.0.1:"+os.Getenv("APP_PORT"), mux))
+	return 1
 }

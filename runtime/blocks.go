@@ -5,18 +5,39 @@ import (
 
 	"mesh/runtime/api"
 	"mesh/runtime/component"
+	"mesh/runtime/deliver"
 	"mesh/runtime/resource"
 )
 
 // Declared is what is declared for sidecars besides components. Each takes what
 // is meant for its app.
 type Declared struct {
-	SecretScopes []resource.SecretScope
-	Resiliencies []string // names of the resources
+	Subscriptions []resource.Subscription
+	SecretScopes  []resource.SecretScope
+	Resiliencies  []string // names of the resources
 }
 
 // Declare replaces what is declared; nobody changes d afterwards.
-func (s *Sidecar) Declare(d Declared) { s.declared.Store(&d) }
+func (s *Sidecar) Declare(d Declared) {
+	s.declared.Store(&d)
+	if s.deliver != nil {
+		s.deliver.Declare(d.Subscriptions)
+	}
+}
+
+// CheckSubscriptions finds routing rules that cannot be read.
+func CheckSubscriptions(all []resource.Subscription) resource.Errors { return deliver.Check(all) }
+
+// newDeliverer gives what brings messages to the app; nil when it has no server
+// to bring them to, or there are no components.
+func (s *Sidecar) newDeliverer() *deliver.Deliverer {
+	if s.o.Components == nil || s.o.App.Addr == "" {
+		return nil
+	}
+	return deliver.New(deliver.Options{
+		AppID: s.o.AppID, Components: s.components(), App: s.app, Gate: s.app, Flows: s.o.Flows, Log: s.o.Log,
+	})
+}
 
 // components gives what the app sees of the components of the mesh.
 func (s *Sidecar) components() *component.App {
@@ -36,8 +57,30 @@ func (s *Sidecar) inventory() api.Inventory {
 			})
 		}
 	}
+	if s.deliver != nil {
+		for _, sub := range s.deliver.Subscriptions() {
+			inv.Subscriptions = append(inv.Subscriptions, shownSubscription(&sub))
+		}
+	}
 	for _, name := range s.declared.Load().Resiliencies {
 		inv.Resiliencies = append(inv.Resiliencies, api.Named{Name: name})
 	}
 	return inv
+}
+
+// shownSubscription is a subscription as the metadata API tells it.
+func shownSubscription(sub *deliver.Subscription) api.Subscription {
+	shown := api.Subscription{
+		PubsubName: sub.PubSub, Topic: sub.Topic, Metadata: sub.Metadata, DeadLetterTopic: sub.DeadLetter, Type: "DECLARATIVE",
+	}
+	if sub.Programmatic {
+		shown.Type = "PROGRAMMATIC"
+	}
+	for _, r := range sub.Rules {
+		shown.Rules = append(shown.Rules, api.Rule(r))
+	}
+	if sub.Default != "" {
+		shown.Rules = append(shown.Rules, api.Rule{Path: sub.Default})
+	}
+	return shown
 }

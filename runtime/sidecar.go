@@ -22,6 +22,7 @@ import (
 	"mesh/runtime/api/httpapi"
 	"mesh/runtime/appchan"
 	"mesh/runtime/component"
+	"mesh/runtime/deliver"
 	"mesh/runtime/flow"
 	"mesh/runtime/metrics"
 	"mesh/runtime/policy"
@@ -72,7 +73,8 @@ type Sidecar struct {
 	router   *router
 	ln       listeners
 	ports    Ports
-	meter    *meter // nil: nothing is counted
+	meter    *meter             // nil: nothing is counted
+	deliver  *deliver.Deliverer // nil: nothing is delivered
 	declared atomic.Pointer[Declared]
 	local    *flow.Peer // of calls that reach this sidecar in process
 	wire     string     // host:port at which this process reaches Internal
@@ -117,6 +119,7 @@ func New(o Options) (s *Sidecar, err error) {
 		},
 	})
 	s.declared.Store(&Declared{})
+	s.deliver = s.newDeliverer()
 	s.api = s.newAPI()
 	return s, nil
 }
@@ -201,6 +204,9 @@ func (s *Sidecar) Run(ctx context.Context) error {
 		s.o.Peers.leave(s)
 		return nil
 	})
+	if s.deliver != nil {
+		g.Add("deliveries", s.deliver.Run)
+	}
 	err := g.Run(ctx)
 	s.o.Peers.forget(s.wire)
 	if err != nil {

@@ -82,6 +82,11 @@ func supply(m *config.Mesh) (*supplies, error) {
 	for i := range m.Apps {
 		s.want.Apps = append(s.want.Apps, m.Apps[i].ID)
 	}
+	for i := range m.Subscriptions {
+		s.sidecars.Subscriptions = append(s.sidecars.Subscriptions, declaredSubscription(m, i))
+	}
+	s.sidecars.Subscriptions = append(s.sidecars.Subscriptions, found.Subscriptions...)
+	errs = append(errs, runtime.CheckSubscriptions(s.sidecars.Subscriptions)...)
 	for i := range found.Resiliency {
 		s.sidecars.Resiliencies = append(s.sidecars.Resiliencies, found.Resiliency[i].Name)
 		errs = append(errs, checkResiliency(&found.Resiliency[i])...)
@@ -116,6 +121,20 @@ func declaredComponent(m *config.Mesh, c *config.Component) resource.Component {
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Secrets)) {
 		r.Metadata = append(r.Metadata, resource.Property{Name: name, Secret: resource.SecretRef(c.Secrets[name]), Place: at("metadata", name)})
+	}
+	return r
+}
+
+// declaredSubscription makes a subscription of a [[subscriptions]] table.
+func declaredSubscription(m *config.Mesh, i int) resource.Subscription {
+	s := &m.Subscriptions[i]
+	name := fmt.Sprintf("subscriptions[%d]", i)
+	r := resource.Subscription{
+		Name: name, PubSub: s.PubSub, Topic: s.Topic, Default: s.Route, DeadLetter: s.DeadLetter,
+		Metadata: s.Metadata, Scopes: s.Scopes, Place: resource.Place(m.Places[name+".topic"]),
+	}
+	for _, rule := range s.Rules {
+		r.Rules = append(r.Rules, resource.Rule(rule))
 	}
 	return r
 }

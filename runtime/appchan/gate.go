@@ -153,3 +153,10 @@ func (a *App) wait(ctx context.Context, f *flow.Flow) error {
 
 // Ready says whether calls pass at the moment.
 func (a *App) Ready() bool { return a.gate.Load().mode == open }
+
+// Watch says whether calls pass at the moment; moved is closed when the gate
+// changes, also when it is then the same again.
+func (a *App) Watch() (ready bool, moved <-chan struct{}) {
+	g := a.gate.Load()
+	return g.mode == open, g.moved
+}

@@ -220,6 +220,9 @@ func (a *App) Status() []Status {
 // Metadata gives a metadata value as declared, its name in any case; for what
 // is of interest to those who use a component rather than to itself.
 func (a *App) Metadata(kind Kind, component, name string) (string, error) {
+	if a == nil {
+		return "", &NotFoundError{Kind: kind, Name: component, None: true}
+	}
 	e, err := a.live.set.Load().find(kind, a.id, component)
 	if err != nil {
 		return "", err

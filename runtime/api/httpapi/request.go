@@ -17,8 +17,11 @@ func blockRoute(version, block string, r *http.Request) func(s *Server, w http.R
 	if !ok {
 		return nil
 	}
-	if version == "v1.0" && block == "state" {
+	switch {
+	case version == "v1.0" && block == "state":
 		return stateRoute(r.Method, path)
+	case block == "publish" && (version == "v1.0" || path[0] == "bulk"):
+		return publishRoute(r.Method, path)
 	}
 	if version == "v1.0-alpha1" && block == "state" && len(path) == 2 && path[1] == "query" && writes(r.Method) {
 		return func(s *Server, w http.ResponseWriter, r *http.Request) { s.queryState(w, r, path[0]) }

@@ -1,0 +1,46 @@
+package grpcapi
+
+import (
+	"context"
+	"strings"
+
+	runtimev1 "github.com/dapr/dapr/pkg/proto/runtime/v1"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/types/known/emptypb"
+
+	"mesh/runtime/api"
+)
+
+// PublishEvent sends a message to a topic.
+func (s *Server) PublishEvent(ctx context.Context, req *runtimev1.PublishEventRequest) (*emptypb.Empty, error) {
+	p := published(ctx, req.GetPubsubName(), req.GetTopic(), req.GetMetadata())
+	p.Data, p.ContentType = req.GetData(), req.GetDataContentType()
+	return done(s.o.API.Publish(ctx, p))
+}
+
+// BulkPublishEvent sends several messages to a topic.
+func (s *Server) BulkPublishEvent(ctx context.Context, req *runtimev1.BulkPublishRequest) (*runtimev1.BulkPublishResponse, error) {
+	entries := make([]api.Entry, len(req.GetEntries()))
+	for i, e := range req.GetEntries() {
+		entries[i] = api.Entry{ID: e.GetEntryId(), Data: e.GetEvent(), ContentType: e.GetContentType(), Metadata: e.GetMetadata()}
+	}
+	failed, err := s.o.API.PublishAll(ctx, published(ctx, req.GetPubsubName(), req.GetTopic(), req.GetMetadata()), entries)
+	if err != nil && len(failed) == 0 {
+		return nil, err
+	}
+	res := &runtimev1.BulkPublishResponse{}
+	for _, f := range failed {
+		res.FailedEntries = append(res.FailedEntries, &runtimev1.BulkPublishResponseFailedEntry{EntryId: f.ID, Error: f.Err.Error()})
+	}
+	return res, nil
+}
+
+// BulkPublishEventAlpha1 is BulkPublishEvent under its older name.
+func (s *Server) BulkPublishEventAlpha1(ctx context.Context, req *runtimev1.BulkPublishRequest) (*runtimev1.BulkPublishResponse, error) {
+	return s.BulkPublishEvent(ctx, req)
+}
+
+func published(ctx context.Context, pubsub, topic string, md map[string]string) api.Publish {
+	header := func(name string) string { return strings.Join(metadata.ValueFromIncomingContext(ctx, name), ",") }
+	return api.Publish{PubSub: pubsub, Topic: topic, Metadata: md, TraceParent: header("traceparent"), TraceState: header("tracestate")}
+}

@@ -1,0 +1,39 @@
+package httpapi
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// TestPublishErrors: what cannot be published is said with Dapr's codes.
+func TestPublishErrors(t *testing.T) {
+	s := blocks(t)
+	for _, tc := range []struct {
+		verb, path, body, contentType string
+		status                        int
+		want                          string
+	}{
+		{"POST", "/v1.0/publish/broker/open", `{"a":1}`, "application/json", 204, ""},
+		{"PUT", "/v1.0/publish/broker/orders", "text", "", 204, ""},
+		{"POST", "/v1.0/publish/broker/raw?metadata.rawPayload=true", "\xff", "", 204, ""},
+		{"POST", "/v1.0/publish/broker/else", "x", "", 403, "ERR_PUBSUB_FORBIDDEN"},
+		{"POST", "/v1.0/publish/broker/secret", "x", "", 403, "ERR_PUBSUB_FORBIDDEN"},
+		{"POST", "/v1.0/publish/nope/open", "x", "", 400, "ERR_PUBSUB_NOT_FOUND"},
+		{"POST", "/v1.0/publish/broker", "x", "", 404, "ERR_TOPIC_NAME_EMPTY"},
+		{"POST", "/v1.0/publish/broker/open", `{"specversion":`, "application/cloudevents+json", 400, "ERR_PUBSUB_CLOUD_EVENTS_SER"},
+		{"POST", "/v1.0/publish/bulk/broker/open", `[{"entryId":"1","event":"a","contentType":"text/plain"},{"entryId":"2","event":{"b":1},"contentType":"application/json"}]`, "application/json", 204, ""},
+		{"POST", "/v1.0-alpha1/publish/bulk/broker/open", `[]`, "application/json", 204, ""},
+		{"POST", "/v1.0/publish/bulk/broker/open", `[{"entryId":"1","event":"a","contentType":"text/plain"},{"entryId":"1","event":"b","contentType":"text/plain"}]`, "application/json", 400, "ERR_PUBSUB_EVENTS_SER"},
+		{"GET", "/v1.0/publish/broker/open", "", "", 404, "ERR_DIRECT_INVOKE"},
+	} {
+		got := do(t, tc.verb, s.url(tc.path), tc.body, "Content-Type", tc.contentType)
+		if got.StatusCode != tc.status || !strings.Contains(got.text, tc.want) {
+			t.Errorf("%s %s gives %d %s, want %d with %s", tc.verb, tc.path, got.StatusCode, got.text, tc.status, tc.want)
+		}
+	}
+	none := start(t, http.NotFoundHandler(), nil)
+	if got := do(t, "POST", none.url("/v1.0/publish/any/topic"), "x"); got.StatusCode != http.StatusBadRequest || !strings.Contains(got.text, "ERR_PUBSUB_NOT_CONFIGURED") {
+		t.Errorf("without any broker: %d %s", got.StatusCode, got.text)
+	}
+}

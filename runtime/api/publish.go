@@ -1,0 +1,184 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"strconv"
+	"strings"
+
+	"mesh/runtime/component"
+)
+
+// Publish is a message that an app publishes.
+type Publish struct {
+	PubSub, Topic string
+	Data          []byte
+	ContentType   string
+	Metadata      map[string]string
+	TraceParent   string
+	TraceState    string
+}
+
+// Entry is one message among several.
+type Entry struct {
+	ID          string
+	Data        []byte
+	ContentType string
+	Metadata    map[string]string
+}
+
+// FailedEntry is a message of several that was not published.
+type FailedEntry struct {
+	ID  string
+	Err error
+}
+
+// Publish sends a message to a topic, in a CloudEvent unless the metadata
+// rawPayload is true.
+func (a *API) Publish(ctx context.Context, p Publish) (err error) {
+	f := a.record("publish", p.PubSub, "publish", p.Topic, len(p.Data))
+	defer func() { f.end(0, err) }()
+	broker, err := a.broker(p.PubSub, p.Topic)
+	if err != nil {
+		return err
+	}
+	m, err := a.message(broker, p)
+	if err != nil {
+		return err
+	}
+	if err := broker.Publish(ctx, m); err != nil {
+		return publishError(err, p.PubSub, p.Topic)
+	}
+	return nil
+}
+
+// PublishAll sends several messages to a topic. failed has those that were not
+// published, when the error is about them and not about all.
+func (a *API) PublishAll(ctx context.Context, p Publish, entries []Entry) (failed []FailedEntry, err error) {
+	size := 0
+	for i := range entries {
+		size += len(entries[i].Data)
+	}
+	f := a.record("publish", p.PubSub, "bulk publish", p.Topic, size)
+	defer func() { f.end(0, err) }()
+	broker, err := a.broker(p.PubSub, p.Topic)
+	if err != nil {
+		return nil, err
+	}
+	seen := map[string]bool{}
+	messages := make([]*component.Message, len(entries))
+	for i, e := range entries {
+		if e.ID == "" || seen[e.ID] {
+			x := Errorf(ErrPubsubEvents, "error when unmarshalling the request for topic %s pubsub %s: each event needs an entryId of its own", p.Topic, p.PubSub)
+			x.HTTP, x.GRPC = 400, grpcInvalidArgument
+			return nil, x
+		}
+		seen[e.ID] = true
+		one := p
+		one.Data, one.ContentType, one.Metadata = e.Data, e.ContentType, mergeMetadata(p.Metadata, e.Metadata)
+		if messages[i], err = a.message(broker, one); err != nil {
+			return nil, err
+		}
+		messages[i].ID = e.ID
+	}
+	if err := broker.PublishAll(ctx, p.Topic, messages, p.Metadata); err != nil {
+		failed := failures(err)
+		if len(failed) == 0 {
+			for i := range entries {
+				failed = append(failed, FailedEntry{entries[i].ID, err})
+			}
+		}
+		return failed, publishError(err, p.PubSub, p.Topic)
+	}
+	return nil, nil
+}
+
+// broker gives the broker that the app may publish to.
+func (a *API) broker(name, topic string) (*component.PubSub, error) {
+	switch {
+	case name == "":
+		return nil, Errorf(ErrPubsubEmpty, "pubsub name is empty")
+	case topic == "":
+		return nil, Errorf(ErrTopicNameEmpty, "topic is empty in pubsub %s", name)
+	}
+	broker := a.o.Components.PubSub(name)
+	ok, err := broker.MayPublish(topic)
+	if err != nil {
+		return nil, publishError(err, name, topic)
+	}
+	if !ok {
+		e := Errorf(ErrPubsubForbidden, "topic %s is not allowed for app id %s", topic, a.o.AppID)
+		e.Details = []Detail{info("DAPR_PUBSUB_FORBIDDEN"), resourceInfo("pubsub", name)}
+		return nil, e
+	}
+	return broker, nil
+}
+
+// message gives what travels for what the app publishes.
+func (a *API) message(broker *component.PubSub, p Publish) (*component.Message, error) {
+	m := &component.Message{Topic: p.Topic, Data: p.Data, ContentType: p.ContentType, Metadata: p.Metadata}
+	if truth(p.Metadata, "rawPayload") {
+		return m, nil
+	}
+	data, err := broker.Event(component.Event{
+		Source: a.o.AppID, Topic: p.Topic, Data: p.Data, ContentType: p.ContentType,
+		TraceParent: p.TraceParent, TraceState: p.TraceState, Metadata: p.Metadata,
+	})
+	if err != nil {
+		e := Wrap(ErrPubsubEnvelope, err, "cannot create cloudevent: %v", err)
+		e.HTTP, e.GRPC = 400, grpcInvalidArgument
+		return nil, e
+	}
+	m.Data, m.ContentType = data, "application/cloudevents+json"
+	return m, nil
+}
+
+// publishError says an error of a broker with Dapr's codes.
+func publishError(err error, name, topic string) *Error {
+	if none, ok := absent(err); ok {
+		if none {
+			e := Wrap(ErrPubsubNotConfigured, err, "pubsub %s is not configured", name)
+			e.Details = []Detail{info("DAPR_PUBSUB_NOT_CONFIGURED"), resourceInfo("pubsub", name)}
+			return e
+		}
+		e := Wrap(ErrPubsubNotFound, err, "pubsub %s is not found", name)
+		e.HTTP = 400
+		e.Details = []Detail{info("DAPR_PUBSUB_NOT_FOUND"), resourceInfo("pubsub", name)}
+		return e
+	}
+	return Wrap(ErrPublishMessage, err, "error when publishing to topic %s in pubsub %s: %v", topic, name, err)
+}
+
+// failures collects the messages that failed.
+func failures(err error) (all []FailedEntry) {
+	if many, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, one := range many.Unwrap() {
+			all = append(all, failures(one)...)
+		}
+		return all
+	}
+	if one, ok := errors.AsType[*component.MessageError](err); ok {
+		return []FailedEntry{{one.ID, one.Err}}
+	}
+	return nil
+}
+
+// truth says whether metadata, whose names have no case, switch something on.
+func truth(md map[string]string, name string) bool {
+	for k, v := range md {
+		if strings.EqualFold(k, name) {
+			on, err := strconv.ParseBool(v)
+			return err == nil && on
+		}
+	}
+	return false
+}
+
+func mergeMetadata(a, b map[string]string) map[string]string {
+	all := make(map[string]string, len(a)+len(b))
+	for _, m := range []map[string]string{a, b} {
+		maps.Copy(all, m)
+	}
+	return all
+}
