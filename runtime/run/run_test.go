@@ -23,6 +23,13 @@ func (d *diary) note(s string) {
 	d.lines = append(d.lines, s)
 }
 
+// soFar gives a copy of what was noted.
+func (d *diary) soFar() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Clone(d.lines)
+}
+
 // member runs until it is stopped and then takes a while.
 func (d *diary) member(name string, takes time.Duration) func(context.Context) error {
 	return func(ctx context.Context) error {
@@ -49,8 +56,8 @@ func TestStopsInReverse(t *testing.T) {
 			t.Error(err)
 		}
 		want := []string{"c stops", "c stopped", "b stops", "b stopped", "a stops", "a stopped"}
-		if !slices.Equal(d.lines, want) {
-			t.Errorf("order %v", d.lines)
+		if !slices.Equal(d.soFar(), want) {
+			t.Errorf("order %v", d.soFar())
 		}
 	})
 }
@@ -100,8 +107,8 @@ func TestFirstToReturnStopsTheRest(t *testing.T) {
 			if cause == nil || !strings.HasPrefix(cause.Error(), "b") {
 				t.Errorf("the others were told %v", cause)
 			}
-			if !slices.Equal(d.lines, []string{"a stops", "a stopped"}) {
-				t.Errorf("order %v", d.lines)
+			if !slices.Equal(d.soFar(), []string{"a stops", "a stopped"}) {
+				t.Errorf("order %v", d.soFar())
 			}
 		})
 	}
@@ -141,8 +148,8 @@ func TestStuckMemberIsNamed(t *testing.T) {
 		if took := time.Since(start); took != 7*time.Second {
 			t.Errorf("it took %v", took)
 		}
-		if !slices.Contains(d.lines, "a stopped") {
-			t.Errorf("the rest was not stopped: %v", d.lines)
+		if !slices.Contains(d.soFar(), "a stopped") {
+			t.Errorf("the rest was not stopped: %v", d.soFar())
 		}
 		after(time.Minute) // let it go
 	})
@@ -159,8 +166,8 @@ func TestPanicStopsTheRest(t *testing.T) {
 		if !ok || p.Value != "oh no" || !strings.Contains(err.Error(), "b: panic: oh no") || !strings.Contains(err.Error(), "run_test.go") {
 			t.Errorf("error %v", err)
 		}
-		if !slices.Equal(d.lines, []string{"a stops", "a stopped"}) {
-			t.Errorf("order %v", d.lines)
+		if !slices.Equal(d.soFar(), []string{"a stops", "a stopped"}) {
+			t.Errorf("order %v", d.soFar())
 		}
 	})
 }
