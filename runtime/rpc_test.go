@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -309,6 +310,55 @@ func TestRPCForeignPeer(t *testing.T) {
 	if status.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), "this is the sidecar of back") {
 		t.Errorf("a peer that is wrong here: %v", err)
 	}
+}
+
+// TestRPCOwnApp has an app call itself, and one on the transport of whole bodies.
+func TestRPCOwnApp(t *testing.T) {
+	for _, transport := range []stream.Transport{stream.Auto, stream.GRPC, stream.Unary} {
+		t.Run(string(transport), func(t *testing.T) {
+			m := newMesh(t, transport)
+			back := m.rpcApp("back", called("back"))
+			for _, port := range []int{back.Ports().GRPC, m.front.Ports().GRPC} {
+				client := pb.NewTestServiceClient(m.dialPort(port))
+				if res, err := client.UnaryCall(m.to("back.default"), &pb.SimpleRequest{}); err != nil || res.GetUsername() != "back" {
+					t.Errorf("a unary call: %v, %v", res, err)
+				}
+				s, err := client.FullDuplexCall(m.to("back"))
+				must(t, err)
+				if res, err := s.Recv(); err != nil || string(res.GetPayload().GetBody()) != "back" {
+					t.Errorf("a stream: %v, %v", res, err)
+				}
+			}
+		})
+	}
+}
+
+// TestRPCHeldTooLong calls an app that does not come up.
+func TestRPCHeldTooLong(t *testing.T) {
+	onRPC(t, func(t *testing.T, m *mesh) {
+		_, addr := called("back").listen(t, "")
+		o := rpcOptions("back", "back", addr)
+		o.App.Hold = 50 * time.Millisecond
+		s := m.sidecar(o)
+		s.App().Hold("restarting")
+		client := pb.NewTestServiceClient(m.dial())
+		_, err := client.UnaryCall(m.to("back"), &pb.SimpleRequest{})
+		if status.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), "restarting (waited 50ms)") {
+			t.Errorf("after the hold: %v", err)
+		}
+		ctx, cancel := context.WithTimeout(m.to("back"), 10*time.Millisecond)
+		defer cancel()
+		if _, err = client.UnaryCall(ctx, &pb.SimpleRequest{}); status.Code(err) != codes.DeadlineExceeded {
+			t.Errorf("after the call's deadline: %v", err)
+		}
+		if _, err = client.UnaryCall(m.to("back"), &pb.SimpleRequest{}); status.Code(err) != codes.Unavailable {
+			t.Errorf("a later call: %v", err)
+		}
+		s.App().Open()
+		if _, err = client.UnaryCall(m.to("back"), &pb.SimpleRequest{}); err != nil {
+			t.Errorf("when it is up: %v", err)
+		}
+	})
 }
 
 // TestRPCToken lets nobody call an app without the token.

@@ -29,9 +29,14 @@ type gate struct {
 func (a *App) set(g *gate) {
 	g.moved = make(chan struct{})
 	close(a.gate.Swap(g).moved)
-	if g.mode != open {
+	switch {
+	case g.mode != open:
 		// A server that shuts down politely waits for idle connections.
 		a.closeIdle()
+	case a.rpc != nil:
+		// A call that passed before the gate was shut may have connected to
+		// the last process since.
+		a.rpc.retire()
 	}
 }
 
