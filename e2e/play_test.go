@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -33,6 +34,10 @@ func play(roles string) int {
 			return 7
 		case "task":
 			fmt.Println("task done")
+			return 0
+		case "fetch": // GET a URL and print what comes
+			code, body, err := get(context.Background(), os.Getenv("URL"))
+			fmt.Println(code, body, err)
 			return 0
 		case "deaf":
 			signal.Ignore(syscall.SIGTERM)
@@ -150,7 +155,7 @@ func serve() int {
 			w.WriteHeader(http.StatusServiceUnavailable)
 		}
 	})
-	ln, err := net.Listen("tcp", "127.0.0.1:"+os.Getenv("APP_PORT"))
+	ln, err := net.Listen("tcp", cmp.Or(os.Getenv("APP_HOST"), "127.0.0.1")+":"+os.Getenv("APP_PORT"))
 	if err != nil {
 		fmt.Println(err)
 		return 1
