@@ -102,7 +102,11 @@ func (in *Inbound) stream(s grpc.ServerStream) (err error) {
 		}
 		// Closing waits for whoever reads the request, and the peer may be
 		// silent for long: the read ends when this handler has returned.
-		in.closers.Go(func() { _ = r.Body.Close() })
+		in.closers.Go(func() {
+			var late error // nobody is left to be told
+			defer in.contain(&late)
+			_ = r.Body.Close()
+		})
 	}()
 	p := &pump{sendMsg: s.SendMsg, pool: &in.pool, flow: c.Flow, dir: flow.Reply, hop: flow.CalleeOut, trailer: r.Trailer, late: replyTrailer}
 	body, length := wireBody(r)

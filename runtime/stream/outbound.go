@@ -232,6 +232,9 @@ func (o *Outbound) notOpened(ctx context.Context, err error) error {
 	} else if status.Code(err) != codes.Unavailable {
 		return err
 	}
+	// Whoever is not there may be back at any moment: the next call tries again
+	// and does not wait for a time that grows with each failure.
+	o.conn.ResetConnectBackoff()
 	return &UnreachableError{Addr: o.addr, Err: err}
 }
 
@@ -309,7 +312,7 @@ func (x *exchange) WriteTo(w io.Writer) (int64, error) {
 		return x.failure.WriteTo(w)
 	}
 	n, err := x.bodyReader.WriteTo(w)
-	if x.bodyReader.err != nil && errors.Is(err, x.bodyReader.err) { // not one of w
+	if x.err != nil && errors.Is(err, x.err) { // not one of w
 		err = x.why(err)
 	}
 	return n, err

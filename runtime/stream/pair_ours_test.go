@@ -319,22 +319,3 @@ func TestManyStreamsAtOnce(t *testing.T) {
 	}
 	wg.Wait()
 }
-
-func TestUnreachablePeerLeavesTheBodyAlone(t *testing.T) {
-	eachWay(t, func(t *testing.T, unary bool) {
-		o, err := NewOutbound(OutboundOptions{Addr: "127.0.0.1:1", Unary: unary})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = o.Close() }()
-		body := &counted{r: strings.NewReader("x")}
-		_, err = o.Handle(within(t), post(body, -1))
-		var gone *UnreachableError
-		if !errors.As(err, &gone) || gone.Addr != "127.0.0.1:1" {
-			t.Errorf("error %v", err)
-		}
-		if body.count() != 0 {
-			t.Error("the body was read")
-		}
-	})
-}
