@@ -67,24 +67,25 @@ func (p *Peers) forget(addr string) {
 }
 
 // order gives the instances in the order in which a call should try them: those
-// that are ready, beginning with the one whose turn it is, then one that is not
-// and will make the call wait.
+// that are ready, beginning with the one whose turn it is, then those that make
+// the call wait, and last those that refuse it.
 func (g *peerGroup) order(yield func(*Sidecar) bool) {
 	n := uint32(len(g.all))
 	first := g.turn.Add(1)
-	var waits *Sidecar
+	var others []*Sidecar
 	for i := range n {
 		s := g.all[(first+i)%n]
-		switch {
-		case s.app.Ready():
-			if !yield(s) {
-				return
-			}
-		case waits == nil:
-			waits = s
+		if !s.app.Ready() {
+			others = append(others, s)
+		} else if !yield(s) {
+			return
 		}
 	}
-	if waits != nil {
-		yield(waits)
+	for _, refuses := range []bool{false, true} {
+		for _, s := range others {
+			if s.app.Refuses() == refuses && !yield(s) {
+				return
+			}
+		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"mesh/runtime/appchan"
 	"mesh/runtime/stream"
 )
 
@@ -80,9 +81,13 @@ func (r *router) here(ctx context.Context, c *stream.Call, g *peerGroup) (reply 
 			c.Flow.Route(s.local)
 			reply, err = s.callApp(ctx, c)
 		} else {
-			reply, err = r.call(ctx, c, s.wire, s.o.Instance)
+			// The wire does not tell a call that was not sent from one that
+			// failed, so the app is waited for on this side of it.
+			if err = s.app.Await(ctx, c.Flow); err == nil {
+				reply, err = r.call(ctx, c, s.wire, s.o.Instance)
+			}
 		}
-		if !again(ctx, err) {
+		if !again(ctx, err) || errors.Is(err, appchan.ErrWaited) {
 			break
 		}
 	}

@@ -184,6 +184,10 @@ func (s *Sidecar) Use(t stream.Transport) { s.router.transport.Store(&t) }
 // SetMetadata adds to what /v1.0/metadata says, or changes it.
 func (s *Sidecar) SetMetadata(key, value string) error { return s.api.SetMetadata(key, value) }
 
+// Leave takes the sidecar out of Peers before its time: no new call of this
+// process comes to it, while those under way go on.
+func (s *Sidecar) Leave() { s.o.Peers.leave(s) }
+
 // Close releases the ports of a sidecar that is not run.
 func (s *Sidecar) Close() {
 	s.ln.close()

@@ -13,7 +13,10 @@ import (
 	"mesh/supervisor/state"
 )
 
-var errStopping = errors.New("the mesh is stopping")
+var (
+	errStopping = errors.New("the mesh is stopping")
+	errRemoved  = errors.New("no longer wanted")
+)
 
 // Look says that a file has changed. It never blocks.
 func (s *Supervisor) Look() {
@@ -208,7 +211,7 @@ func (s *Supervisor) carryOut(ctx context.Context, m *config.Mesh, h *supplies, 
 	if err := errors.Join(err, failed); err != nil {
 		return err
 	}
-	s.stopUnits(leaving, errors.New("removed from mesh.toml"))
+	s.stopUnits(leaving, errRemoved)
 	return s.replace(ctx, m, leaving, rebuild)
 }
 

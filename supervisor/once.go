@@ -91,8 +91,11 @@ func (u *unit) once(ctx context.Context, d *desired) ending {
 			u.end(ctx, child)
 			return ending{asked: true, exit: child.Exit()}
 		case <-ctx.Done():
-			u.refuse("is being stopped")
 			m.end()
+			if errors.Is(context.Cause(ctx), errRemoved) {
+				u.bowOut(ctx, child)
+			}
+			u.refuse("is being stopped")
 			u.end(ctx, child)
 			return ending{exit: child.Exit()}
 		}
@@ -178,6 +181,30 @@ func (u *unit) drain(ctx context.Context, child *proc.Child, why string) {
 	case <-child.Done():
 		cancel()
 		<-drained
+	}
+}
+
+// underWay is how long a call may need from the choice of an instance to its gate.
+const underWay = 50 * time.Millisecond
+
+// bowOut lets an app leave a mesh that goes on, at most until that ends, too:
+// nobody chooses it any more, and whoever has chosen it is still served.
+func (u *unit) bowOut(ctx context.Context, child *proc.Child) {
+	u.phase(state.Stopping, errRemoved.Error())
+	u.sidecar.Leave()
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	go func() { // ends with ctx
+		select {
+		case <-u.s.ending:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	select {
+	case <-time.After(underWay):
+		u.drain(ctx, child, errRemoved.Error())
+	case <-ctx.Done():
 	}
 }
 

@@ -70,7 +70,8 @@ type Supervisor struct {
 	killing  sync.Once
 	quit     chan struct{} // closed when a command ends the mesh
 	quitting sync.Once
-	tokens   sync.Map // those that are "auto", by purpose
+	ending   chan struct{} // closed when the mesh begins to stop
+	tokens   sync.Map      // those that are "auto", by purpose
 	apiToken atomic.Pointer[string]
 	edit     chan struct{} // holds a token while nobody changes the mesh
 	look     chan struct{} // "a file has changed"
@@ -100,7 +101,7 @@ type shown struct {
 func New(o Options) (*Supervisor, error) {
 	s := &Supervisor{
 		o: o, peers: runtime.NewPeers(), policies: &policy.Book{},
-		posts: make(chan func(), 64), over: make(chan struct{}), kill: make(chan struct{}), quit: make(chan struct{}),
+		posts: make(chan func(), 64), over: make(chan struct{}), kill: make(chan struct{}), quit: make(chan struct{}), ending: make(chan struct{}),
 		edit: make(chan struct{}, 1), look: make(chan struct{}, 1),
 		cfg: o.First, ports: newPortBook(o.First.Dir + o.Salt), scaled: map[string]int{}, sources: map[string]*source{}, started: time.Now(),
 	}
@@ -223,6 +224,7 @@ func (s *Supervisor) Run(ctx context.Context) error {
 	done := make(chan struct{})
 	asked, quit := ctx.Done(), s.quit
 	begin := func(cause error) {
+		close(s.ending)
 		asked, quit = nil, nil
 		s.stop = true
 		s.publish()

@@ -2,6 +2,7 @@ package appchan
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -25,6 +26,21 @@ type gate struct {
 	err   error         // refused: why
 	moved chan struct{} // closed when another gate has taken over
 }
+
+// ErrWaited is what an error is that ends a call which has waited for the app as
+// long as it may.
+var ErrWaited = errors.New("waited in vain")
+
+// waitedError says what a call has waited for, and how long.
+type waitedError struct {
+	why  string
+	hold time.Duration
+}
+
+func (e *waitedError) Error() string { return fmt.Sprintf("%s (waited %v)", e.why, e.hold) }
+
+// Is makes errors.Is(err, ErrWaited) true.
+func (e *waitedError) Is(target error) bool { return target == ErrWaited }
 
 func (a *App) set(g *gate) {
 	g.moved = make(chan struct{})
@@ -109,6 +125,19 @@ func (a *App) enter(ctx context.Context, f *flow.Flow) error {
 	return a.wait(ctx, f)
 }
 
+// Await waits until calls pass, as a call would. It is for who cannot take a
+// call back that was refused.
+func (a *App) Await(ctx context.Context, f *flow.Flow) error {
+	if a.Ready() {
+		return nil
+	}
+	if err := a.enter(ctx, f); err != nil {
+		return err
+	}
+	a.leave()
+	return nil
+}
+
 // wait is enter for a call that cannot pass at once.
 func (a *App) wait(ctx context.Context, f *flow.Flow) error {
 	g := a.gate.Load()
@@ -133,7 +162,7 @@ func (a *App) wait(ctx context.Context, f *flow.Flow) error {
 			select {
 			case <-g.moved:
 			case <-timer.C:
-				return a.unreachable(fmt.Errorf("%s (waited %v)", g.why, hold))
+				return a.unreachable(&waitedError{why: g.why, hold: hold})
 			case <-ctx.Done():
 				return a.unreachable(context.Cause(ctx))
 			}
@@ -155,6 +184,9 @@ func (a *App) wait(ctx context.Context, f *flow.Flow) error {
 		}
 	}
 }
+
+// Refuses says whether calls fail at the moment, instead of waiting.
+func (a *App) Refuses() bool { return a.gate.Load().mode == refused }
 
 // Ready says whether calls pass at the moment.
 func (a *App) Ready() bool { return a.gate.Load().mode == open }
