@@ -33,6 +33,10 @@ func (s *Sidecar) supply() (*supplies, error) {
 			have.want.Components = append(have.want.Components, *c)
 		}
 	}
+	have.declared.Subscriptions = found.Subscriptions
+	if errs := runtime.CheckSubscriptions(found.Subscriptions); len(errs) > 0 {
+		return nil, fmt.Errorf("reading the resources: %w", errs)
+	}
 	for i := range found.Resiliency {
 		have.declared.Resiliencies = append(have.declared.Resiliencies, found.Resiliency[i].Name)
 	}
