@@ -8,13 +8,24 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 )
 
 const (
 	liveStreams  = 10_000
 	idleSidecars = 100
+	otherFiles   = 400 // what a process needs beside its streams
 )
+
+// openFiles gives the number of files that a process may have open.
+func openFiles() (int, error) {
+	var l syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &l); err != nil {
+		return 0, fmt.Errorf("asking for the limit of open files: %w", err)
+	}
+	return int(min(l.Max, 1<<30)), nil
+}
 
 // measureMany measures what needs a mesh of its own: memory per live stream and
 // per idle sidecar.
@@ -23,14 +34,18 @@ func measureMany(ctx context.Context, o options, app string, out io.Writer) erro
 	if err != nil {
 		return err
 	}
+	n := liveStreams
+	if limit, err := openFiles(); err == nil && n > (limit-otherFiles)/2 {
+		n = (limit - otherFiles) / 2
+		fmt.Fprintf(out, "\nThis machine lets a process open %d files (ulimit -Hn), and a stream needs two in mesh: %d streams instead of %d.\n", limit, n, liveStreams)
+	}
 	before := memory(w.pids)
-	opened, err := hold(ctx, w, liveStreams, func() { before = memory(w.pids) })
-	after := opened
+	after, err := hold(ctx, w, n)
 	w.stop()
 	if err != nil {
-		return fmt.Errorf("holding %d streams: %w", liveStreams, err)
+		return fmt.Errorf("holding %d streams: %w", n, err)
 	}
-	fmt.Fprintf(out, "\n%d live streams: %.1f KiB of mesh's memory each\n", liveStreams, float64(after-before)/liveStreams/1024)
+	fmt.Fprintf(out, "\n%d live streams: %.1f KiB of mesh's memory each\n", n, float64(after-before)/float64(n)/1024)
 
 	sizes := make([]int64, 2)
 	for i, n := range []int{1, idleSidecars + 1} {
@@ -44,8 +59,7 @@ func measureMany(ctx context.Context, o options, app string, out io.Writer) erro
 
 // hold opens n streams, waits for the first line of each, and gives the memory
 // of the mesh while all are open.
-func hold(ctx context.Context, w *way, n int, ready func()) (int64, error) {
-	ready()
+func hold(ctx context.Context, w *way, n int) (int64, error) {
 	conns := make([]*client, n)
 	errs := make([]error, n)
 	var wg sync.WaitGroup

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strconv"
 	"sync"
@@ -97,12 +98,52 @@ func (x *exchange) send(left int64) {
 			x.sendErr = x.writeEnd((*buf)[:0])
 			return
 		}
+		if n == len(room) && left >= spliceMin {
+			moved, err := x.spliceBody(left)
+			if left -= moved; errors.Is(err, io.ErrUnexpectedEOF) {
+				x.giveUp(err)
+				return
+			}
+			if err != nil {
+				x.sendErr = err // as above
+				return
+			}
+		}
 		if n == len(room) && pool == &x.app.small {
 			pool.put(buf)
 			pool = &x.app.large
 			buf = pool.get()
 		}
 	}
+}
+
+// splicer is a body that can be moved to another connection by the kernel. It
+// moves nothing when it cannot at the moment. When it was the body that broke
+// off, the error is an io.ErrUnexpectedEOF.
+type splicer interface {
+	Splice(to io.ReaderFrom, n int64) (int64, error)
+}
+
+// spliceBody moves pieces of a body of known length while much of it is left.
+func (x *exchange) spliceBody(left int64) (total int64, err error) {
+	from, ok := x.call.Body.(splicer)
+	to, direct := x.conn.Conn.(*net.TCPConn)
+	if !ok || !direct {
+		return 0, nil
+	}
+	for left-total >= spliceMin {
+		x.call.Flow.Blocked(flow.Request, flow.CalleeOut)
+		n, err := from.Splice(to, splicePiece)
+		total += n
+		x.call.Flow.Mark(flow.Request, flow.CalleeOut, int(n))
+		if err != nil {
+			return total, fmt.Errorf("passing the request's body on: %w", err)
+		}
+		if n < splicePiece {
+			break
+		}
+	}
+	return total, nil
 }
 
 // giveUp makes a body that broke off look broken off to the app.

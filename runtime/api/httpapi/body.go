@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"mesh/runtime/flow"
+	"mesh/runtime/http1"
 )
 
 // body is the request's body on its way into the mesh. Whoever passes it on
@@ -16,11 +17,10 @@ import (
 type body struct {
 	from  io.Reader
 	flow  *flow.Flow
-	conn  *conn                    // HTTP/1; nil over HTTP/2
+	http1 *http1.Body              // from, over HTTP/1; nil over HTTP/2
 	http2 *http.ResponseController // HTTP/2; nil over HTTP/1
 
 	mu    sync.Mutex // held while a Read is under way
-	ready int        // bytes that can be read without waiting
 	left  int64      // bytes to come; below 0: not known
 	eof   bool       // all was read
 	ended atomic.Bool
@@ -36,11 +36,7 @@ func (b *body) Read(p []byte) (int, error) {
 		return 0, errEnded
 	}
 	n, err := b.from.Read(p)
-	b.ready = max(0, b.ready-n)
-	if b.left > 0 {
-		b.left -= int64(n)
-	}
-	b.flow.Mark(flow.Request, flow.CallerIn, n)
+	b.took(int64(n))
 	if err != nil {
 		b.eof = b.eof || errors.Is(err, io.EOF)
 		if b.ended.Load() {
@@ -50,30 +46,59 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Len gives the number of bytes that Read has without waiting.
-func (b *body) Len() int { return b.ready }
+// took counts n bytes that were read.
+func (b *body) took(n int64) {
+	if b.left > 0 {
+		b.left -= n
+		b.eof = b.left == 0
+	}
+	b.flow.Mark(flow.Request, flow.CallerIn, int(n))
+}
+
+// Splice moves n bytes of the body to another connection, inside the kernel
+// where that is possible, and says how many were moved; none when it is not.
+func (b *body) Splice(to io.ReaderFrom, n int64) (int64, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.http1 == nil || b.ended.Load() {
+		return 0, nil
+	}
+	n, err := b.http1.Splice(to, n)
+	if n > 0 {
+		b.took(n)
+	}
+	return n, err
+}
+
+// Len gives the number of bytes that Read has without waiting. It is to be
+// called by who reads.
+func (b *body) Len() int {
+	if b.http1 == nil {
+		return 0
+	}
+	return b.http1.Len()
+}
 
 // end makes a Read that waits return, and all later ones fail. It gives false
 // when something of the body is left: where the next request would begin is not
 // known then, and the client's connection must not be used for one.
 func (b *body) end() bool {
 	b.ended.Store(true)
-	waits := !b.mu.TryLock()
-	if waits {
-		if b.conn != nil {
-			b.conn.stopReading()
+	if !b.mu.TryLock() {
+		if b.http1 != nil {
+			b.http1.Stop()
 		} else {
 			_ = b.http2.SetReadDeadline(time.Unix(1, 0)) // fails when the stream is closed, which will do
 		}
 		b.mu.Lock()
 	}
 	defer b.mu.Unlock()
-	if !b.eof && !waits && b.left > 0 && int64(b.ready) >= b.left {
+	if !b.eof && b.http1 != nil && b.left > 0 && int64(b.http1.Len()) >= b.left {
 		_, err := io.CopyN(io.Discard, b.from, b.left) // it is there already
 		b.eof = err == nil
 	}
-	if !b.eof && b.conn != nil {
-		b.conn.stopReading()
+	if !b.eof && b.http1 != nil {
+		b.http1.Stop()
 	}
 	return b.eof
 }

@@ -6,13 +6,13 @@ import (
 	"maps"
 	"net/http"
 	"strconv"
-	"strings"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"mesh/runtime/api"
 	"mesh/runtime/flow"
+	"mesh/runtime/http1"
 	"mesh/runtime/stream"
 )
 
@@ -81,42 +81,28 @@ func (in *invocation) takeBody(w http.ResponseWriter, r *http.Request) {
 	if r.ContentLength < 0 {
 		in.call.Trailer = func() http.Header { return r.Trailer }
 	}
-	if c, ok := r.Context().Value(connKey{}).(*conn); ok && r.ProtoMajor == 1 {
-		b.conn = c
-		b.ready = c.buffered()
-		if r.ContentLength >= 0 && r.ContentLength <= int64(b.ready) {
-			b.ready = int(r.ContentLength)
-			return // it will have been read before there is a reply
-		}
-		if r.ContentLength < 0 {
-			b.ready = 0 // framing is not body
-		}
+	if from, ok := r.Body.(*http1.Body); ok {
+		b.http1 = from
+	} else {
+		b.http2 = http.NewResponseController(w)
 	}
-	control := http.NewResponseController(w)
-	if b.conn == nil {
-		b.http2 = control
-	}
-	// Over HTTP/2 it is so without being asked for.
-	_ = control.EnableFullDuplex()
 }
 
 // endBody takes the body away from whoever reads it.
 func (in *invocation) endBody(w http.ResponseWriter) {
-	if in.call.Body != nil && !in.body.end() && in.body.conn != nil {
-		closeAfterReply(w)
+	if in.call.Body != nil && !in.body.end() {
+		if h1, ok := unwrap(w).(*http1.Response); ok {
+			h1.CloseAfter()
+		}
 	}
 }
 
-// closeAfterReply makes net/http close the connection when the reply has been
-// written, also when its head is on its way. With full duplex net/http looks
-// for the next request behind a broken body, too, and only a body that is too
-// large keeps it from that.
-func closeAfterReply(w http.ResponseWriter) {
+// unwrap gives the server's own ResponseWriter.
+func unwrap(w http.ResponseWriter) http.ResponseWriter {
 	if o, ok := w.(*observed); ok {
-		w = o.ResponseWriter // it must be net/http's own
+		return o.ResponseWriter
 	}
-	tooLarge := http.MaxBytesReader(w, io.NopCloser(strings.NewReader("x")), 0)
-	_, _ = tooLarge.Read(make([]byte, 1))
+	return w
 }
 
 // invokeError gives the error with which the client learns why there is no reply.
@@ -133,17 +119,16 @@ func invokeError(err error) *api.Error {
 // pass writes the reply to the client. An error means that the client must not
 // take what it got for the whole reply.
 func (s *Server) pass(w http.ResponseWriter, r *http.Request, reply *stream.Reply, in *invocation) error {
-	h := w.Header()
-	maps.Copy(h, reply.Header)
-	if _, ok := h["Content-Type"]; !ok {
-		h["Content-Type"] = nil // or net/http would guess one
+	h1, ok := unwrap(w).(*http1.Response)
+	if ok {
+		if o, ok := w.(*observed); ok {
+			o.status = reply.Status
+		}
+		h1.Reply(reply.Status, reply.Header, announced(reply))
+		w = h1
+	} else {
+		begin(w, reply)
 	}
-	if reply.Length < 0 {
-		delete(h, "Content-Length")
-	} else if _, ok := h["Content-Length"]; !ok && reply.Status != http.StatusNoContent {
-		h["Content-Length"] = []string{strconv.FormatInt(reply.Length, 10)}
-	}
-	w.WriteHeader(reply.Status)
 	if r.Method == http.MethodHead || reply.Status == http.StatusNoContent || reply.Status == http.StatusNotModified {
 		return nil
 	}
@@ -163,8 +148,34 @@ func (s *Server) pass(w http.ResponseWriter, r *http.Request, reply *stream.Repl
 	}
 	if reply.Trailer != nil {
 		for key, values := range reply.Trailer() {
-			h[http.TrailerPrefix+key] = values
+			w.Header()[http.TrailerPrefix+key] = values
 		}
 	}
 	return nil
+}
+
+// announced gives the length of the body that a reply says it has; -1: it does
+// not. What HEAD gets has none, but may say what GET would get.
+func announced(reply *stream.Reply) int64 {
+	if v := reply.Header["Content-Length"]; len(v) == 1 && reply.Length >= 0 {
+		if n, err := strconv.ParseInt(v[0], 10, 64); err == nil {
+			return n
+		}
+	}
+	return reply.Length
+}
+
+// begin sends the head of a reply by way of net/http.
+func begin(w http.ResponseWriter, reply *stream.Reply) {
+	h := w.Header()
+	maps.Copy(h, reply.Header)
+	if _, ok := h["Content-Type"]; !ok {
+		h["Content-Type"] = nil // or net/http would guess one
+	}
+	if reply.Length < 0 {
+		delete(h, "Content-Length")
+	} else if _, ok := h["Content-Length"]; !ok && reply.Status != http.StatusNoContent {
+		h["Content-Length"] = []string{strconv.FormatInt(reply.Length, 10)}
+	}
+	w.WriteHeader(reply.Status)
 }

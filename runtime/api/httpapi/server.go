@@ -10,7 +10,6 @@ package httpapi
 import (
 	"context"
 	"crypto/subtle"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -20,14 +19,11 @@ import (
 
 	"mesh/runtime/api"
 	"mesh/runtime/flow"
+	"mesh/runtime/http1"
 )
 
-const (
-	maxHeader         = 1 << 20 // of a request, unless Options say otherwise
-	readHeaderTimeout = 10 * time.Second
-	idleTimeout       = 5 * time.Minute // of a client's connection
-	stopTimeout       = 5 * time.Second // for calls to end that were told to
-)
+// maxHeader is the limit of a request's headers unless Options say otherwise.
+const maxHeader = 1 << 20
 
 // Options are what a Server needs. API is needed.
 type Options struct {
@@ -62,48 +58,9 @@ func New(o Options) *Server {
 // flight have Options.Grace to end before they are cancelled; Serve returns
 // when the last one has ended.
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
-	// Calls outlive ctx by the grace, so they have a context of their own.
-	calls, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
-	defer cancel(nil)
-	srv := &http.Server{
-		Handler:           s,
-		ReadHeaderTimeout: readHeaderTimeout,
-		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    s.o.MaxHeader,
-		ErrorLog:          slog.NewLogLogger(s.o.Log.Handler(), slog.LevelDebug),
-		BaseContext:       func(net.Listener) context.Context { return calls },
-		ConnContext:       withConn,
-		Protocols:         new(http.Protocols),
-		// Streams of one connection are as many as apps like to have.
-		HTTP2: &http.HTTP2Config{MaxConcurrentStreams: 1 << 20},
-	}
-	srv.Protocols.SetHTTP1(true)
-	srv.Protocols.SetUnencryptedHTTP2(true)
-	served := make(chan error, 1)
-	go func() { served <- srv.Serve(listener{ln}) }()
-	select {
-	case err := <-served:
+	srv := http1.New(http1.Options{Handler: s, MaxHeader: s.o.MaxHeader, Grace: s.o.Grace, Log: s.o.Log})
+	if err := srv.Serve(ctx, ln); err != nil {
 		return fmt.Errorf("serving the HTTP API on %v: %w", ln.Addr(), err)
-	case <-ctx.Done():
-	}
-	stop := func(within time.Duration) error {
-		ctx, done := context.WithTimeout(calls, within)
-		defer done()
-		return srv.Shutdown(ctx)
-	}
-	err := stop(s.o.Grace)
-	if err != nil {
-		cancel(context.Cause(ctx))
-		ctx, done := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
-		defer done()
-		err = srv.Shutdown(ctx)
-	}
-	srv.Close()
-	if serr := <-served; err == nil && !errors.Is(serr, http.ErrServerClosed) {
-		err = serr
-	}
-	if err != nil {
-		return fmt.Errorf("stopping the HTTP API on %v: %w", ln.Addr(), err)
 	}
 	return nil
 }

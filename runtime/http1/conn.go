@@ -1,0 +1,328 @@
+package http1
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"runtime/debug"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// bufferSize is that of the buffers with which heads and small bodies are read
+// and written. A connection holds one only while something is in it.
+const bufferSize = 4 << 10
+
+// What a connection does, as far as whoever wants to close it has to know.
+const (
+	idle   int32 = iota // waits for a request
+	busy                // serves one
+	closed              // has been closed while idle
+)
+
+// conn is a client's connection.
+type conn struct {
+	s   *Server
+	nc  net.Conn
+	raw syscall.RawConn
+
+	mem  *[]byte // what buf was, from the pool; nil: none is held
+	buf  []byte  // buf[r:w] was read and not used yet
+	r, w int
+
+	// For raw, kept so that a read makes no closure.
+	readable func(fd uintptr) bool
+	n        int
+	readErr  error
+
+	state     atomic.Int32
+	idleSince atomic.Uint32 // the server's period when it became idle
+	over      atomic.Bool   // nothing more is read from the client
+	id        uint64        // in the watcher; 0: it is not watched
+
+	// The client is gone when it has closed its side and nothing of what it
+	// sent is left to read.
+	drained atomic.Bool // the request has been read, and nothing follows it yet
+	hungUp  atomic.Bool // the client's side is closed
+	cancel  context.CancelCauseFunc
+}
+
+func newConn(s *Server, nc net.Conn) (*conn, error) {
+	sc, ok := nc.(syscall.Conn)
+	if !ok {
+		return nil, fmt.Errorf("a connection of type %T has no file descriptor", nc)
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return nil, fmt.Errorf("looking at the connection from %v: %w", nc.RemoteAddr(), err)
+	}
+	c := &conn{s: s, nc: nc, raw: raw}
+	c.readable = func(fd uintptr) bool {
+		c.hold()
+		for {
+			c.n, c.readErr = syscall.Read(int(fd), c.buf[c.w:])
+			if !errors.Is(c.readErr, syscall.EINTR) {
+				break
+			}
+		}
+		if !errors.Is(c.readErr, syscall.EAGAIN) {
+			return true
+		}
+		if c.r == c.w {
+			c.release() // it serves others while this one waits
+		}
+		return false
+	}
+	return c, nil
+}
+
+func (c *conn) hold() {
+	if c.mem == nil {
+		c.mem = c.s.buffer()
+		c.buf = *c.mem
+	}
+}
+
+// release gives the buffer back, with whatever is in it.
+func (c *conn) release() {
+	if c.mem != nil {
+		c.s.buffers.Put(c.mem)
+	}
+	c.mem, c.buf, c.r, c.w = nil, nil, 0, 0
+}
+
+func (s *Server) buffer() *[]byte {
+	if b, ok := s.buffers.Get().(*[]byte); ok {
+		return b
+	}
+	b := make([]byte, bufferSize)
+	return &b
+}
+
+// fill reads once into the buffer, which must be used up or, for a head that
+// does not end, is grown.
+func (c *conn) fill() error {
+	if c.over.Load() {
+		return io.EOF
+	}
+	switch {
+	case c.r == c.w:
+		c.r, c.w = 0, 0
+	case c.w < len(c.buf):
+	case c.r > 0:
+		c.w = copy(c.buf, c.buf[c.r:c.w])
+		c.r = 0
+	default:
+		c.buf = append(c.buf, make([]byte, len(c.buf))...)
+	}
+	if err := c.raw.Read(c.readable); err != nil {
+		if c.over.Load() {
+			return io.EOF
+		}
+		return err
+	}
+	if c.readErr != nil {
+		return c.readErr
+	}
+	if c.n <= 0 {
+		return io.EOF
+	}
+	c.w += c.n
+	return nil
+}
+
+// stopReading ends the reading side: a read that waits returns, and from then
+// on the client seems to have closed the connection.
+func (c *conn) stopReading() {
+	c.over.Store(true)
+	_ = c.nc.SetReadDeadline(time.Unix(1, 0)) // fails when closed, which will do
+}
+
+// closeIdle closes the connection unless it serves a request.
+func (c *conn) closeIdle() {
+	if c.state.CompareAndSwap(idle, closed) {
+		c.nc.Close()
+	}
+}
+
+// serve serves the connection until it ends.
+func (c *conn) serve(calls context.Context) {
+	ctx, cancel := context.WithCancelCause(calls)
+	c.cancel = cancel
+	defer func() {
+		c.s.watch.remove(c)
+		c.nc.Close()
+		c.release()
+		cancel(context.Canceled)
+		c.s.forget(c)
+	}()
+	if c.s.stopping.Load() {
+		return
+	}
+	if err := c.s.watch.add(c); err != nil {
+		c.s.o.Log.DebugContext(ctx, "a connection is not watched", slog.Any("error", err))
+		return
+	}
+	var base http.Request
+	base.RemoteAddr = c.nc.RemoteAddr().String()
+	with := base.WithContext(ctx)
+	_ = c.nc.SetReadDeadline(time.Now().Add(headTimeout)) // a failure shows in the next read
+	for timed := true; ; timed = false {
+		b, err := c.head(timed)
+		if err != nil {
+			c.refuse(err)
+			return
+		}
+		if isPreface(b) {
+			_ = c.nc.SetReadDeadline(time.Time{})
+			c.s.http2.take(c)
+			return
+		}
+		if !c.request(b, with) || !c.becomeIdle() {
+			return
+		}
+	}
+}
+
+// becomeIdle says whether the connection may wait for another request.
+func (c *conn) becomeIdle() bool {
+	c.drained.Store(false)
+	c.idleSince.Store(c.s.period.Load())
+	c.state.Store(idle)
+	return !c.s.stopping.Load()
+}
+
+// head waits for a request and gives its head, which stays in the buffer. timed
+// says that a deadline for it has been set already.
+func (c *conn) head(timed bool) ([]byte, error) {
+	for c.r == c.w {
+		if err := c.fill(); err != nil {
+			return nil, errSilent
+		}
+	}
+	if !c.state.CompareAndSwap(idle, busy) {
+		return nil, errSilent
+	}
+	for seen := 0; ; {
+		b := c.buf[c.r:c.w]
+		n := headEnd(b, seen)
+		if n > c.s.o.MaxHeader || n == 0 && len(b) > c.s.o.MaxHeader {
+			return nil, refused(http.StatusRequestHeaderFieldsTooLarge, "the headers are larger than %d bytes (the limit)", c.s.o.MaxHeader)
+		}
+		if n > 0 {
+			if timed {
+				_ = c.nc.SetReadDeadline(time.Time{}) // a failure shows in the next read
+			}
+			return b[:n], nil
+		}
+		seen = max(0, len(b)-2)
+		if !timed {
+			timed = true
+			_ = c.nc.SetReadDeadline(time.Now().Add(headTimeout))
+		}
+		if err := c.fill(); err != nil {
+			return nil, errSilent
+		}
+	}
+}
+
+// errSilent ends a connection without a word: nobody waits for one.
+var errSilent = errors.New("no request came")
+
+// request serves one request whose head is b, and says whether another may follow.
+func (c *conn) request(b []byte, with *http.Request) (goOn bool) {
+	r := &Response{c: c}
+	r.body.c = c
+	if err := r.parse(b, with); err != nil {
+		c.refuse(err)
+		return false
+	}
+	if c.r += len(b); r.body.done() {
+		c.settle()
+	}
+	defer func() {
+		why := recover()
+		if why == nil {
+			return
+		}
+		goOn = false
+		r.release()
+		if err, ok := why.(error); !ok || !errors.Is(err, http.ErrAbortHandler) {
+			c.s.o.Log.ErrorContext(with.Context(), "serving a request panicked",
+				slog.String("request", r.req.Method+" "+r.req.RequestURI), slog.Any("panic", why), slog.String("stack", string(debug.Stack())))
+		}
+	}()
+	c.s.o.Handler.ServeHTTP(r, &r.req)
+	return r.finish()
+}
+
+// settle is called when a request has been read to its end: from now on the
+// client is gone as soon as it has closed its side.
+func (c *conn) settle() {
+	if c.r == c.w {
+		c.release()
+		c.drained.Store(true)
+		if c.hungUp.Load() {
+			c.lookGone()
+		}
+	}
+}
+
+// hangUp is told by the watcher that the client has closed its side, or, when
+// broken, the connection as a whole.
+func (c *conn) hangUp(broken bool) {
+	c.hungUp.Store(true)
+	switch {
+	case broken:
+		c.cancel(errGone)
+	case c.drained.Load():
+		c.lookGone()
+	}
+}
+
+// errGone ends the calls of a client that is gone.
+var errGone = fmt.Errorf("the client closed the connection: %w", context.Canceled)
+
+// lookGone ends the call unless another request has arrived before the end.
+func (c *conn) lookGone() {
+	if pending(c.raw) == 0 {
+		c.cancel(errGone)
+	}
+}
+
+// refuse answers what was no request.
+func (c *conn) refuse(err error) {
+	bad, ok := errors.AsType[*refusal](err)
+	if !ok {
+		return
+	}
+	text := fmt.Sprintf("%d %s: %s", bad.status, http.StatusText(bad.status), bad.why)
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "HTTP/1.1 %d %s\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s",
+		bad.status, http.StatusText(bad.status), len(text), text)
+	if _, err := c.nc.Write(b.Bytes()); err == nil {
+		c.linger()
+	}
+}
+
+// linger lets the client read the last reply: closing while something of it is
+// unread here would take the reply away.
+func (c *conn) linger() {
+	half, ok := c.nc.(interface{ CloseWrite() error })
+	if !ok || half.CloseWrite() != nil || c.nc.SetReadDeadline(time.Now().Add(lingerTime)) != nil {
+		return
+	}
+	buf := c.s.buffer()
+	defer c.s.buffers.Put(buf)
+	for {
+		if _, err := c.nc.Read(*buf); err != nil {
+			return
+		}
+	}
+}

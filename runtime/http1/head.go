@@ -1,0 +1,291 @@
+package http1
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"net/textproto"
+	"net/url"
+	"strconv"
+	"strings"
+)
+
+// refusal says why a request is not served.
+type refusal struct {
+	status int
+	why    string
+}
+
+func (r *refusal) Error() string { return r.why }
+
+func refused(status int, format string, args ...any) error {
+	return &refusal{status: status, why: fmt.Sprintf(format, args...)}
+}
+
+func malformed(format string, args ...any) error {
+	return refused(http.StatusBadRequest, format, args...)
+}
+
+// headEnd gives the length of the head that b begins with, the empty line
+// included, or 0 when b does not hold all of it. from is where to begin to look.
+// Line breaks without CR count, so that parse sees and refuses them.
+func headEnd(b []byte, from int) int {
+	for {
+		i := bytes.IndexByte(b[from:], '\n')
+		if i < 0 {
+			return 0
+		}
+		from += i + 1
+		switch rest := b[from:]; {
+		case len(rest) > 0 && rest[0] == '\n':
+			return from + 1
+		case len(rest) > 1 && rest[0] == '\r' && rest[1] == '\n':
+			return from + 2
+		}
+	}
+}
+
+// parse makes the request from its head. with carries what all requests of the
+// connection have in common.
+func (r *Response) parse(b []byte, with *http.Request) error {
+	// One string holds all names and values, one slice all value lists.
+	line, text, ok := strings.Cut(string(b), "\r\n")
+	if !ok {
+		return malformed("the request line does not end with CR LF")
+	}
+	q := &r.req
+	*q = *with
+	if err := r.parseLine(line); err != nil {
+		return err
+	}
+	var err error
+	if q.Header, err = parseFields(text); err != nil {
+		return err
+	}
+	if err := r.parseHost(); err != nil {
+		return err
+	}
+	if err := r.parseFraming(); err != nil {
+		return err
+	}
+	r.parseConnection()
+	if expect, ok := q.Header["Expect"]; ok && q.ProtoMinor == 1 {
+		if len(expect) != 1 || !strings.EqualFold(expect[0], "100-continue") {
+			return refused(http.StatusExpectationFailed, "nothing but 100-continue can be expected")
+		}
+		r.body.response = r
+	}
+	return nil
+}
+
+func (r *Response) parseLine(line string) error {
+	method, rest, ok := strings.Cut(line, " ")
+	target, proto, ok2 := strings.Cut(rest, " ")
+	if !ok || !ok2 || !isToken(method) {
+		return malformed("%q is not a request line", shorten(line))
+	}
+	q := &r.req
+	switch proto {
+	case "HTTP/1.1":
+		q.ProtoMinor = 1
+	case "HTTP/1.0":
+	default:
+		if len(proto) == 8 && strings.HasPrefix(proto, "HTTP/") && proto[6] == '.' {
+			return refused(http.StatusHTTPVersionNotSupported, "%q is not a version of HTTP that is spoken here", proto)
+		}
+		return malformed("%q is not a request line", shorten(line))
+	}
+	q.Method, q.RequestURI, q.Proto, q.ProtoMajor = method, target, proto, 1
+	if plainTarget(target) {
+		r.url.Path, r.url.RawQuery, ok = strings.Cut(target, "?")
+		r.url.ForceQuery = ok && r.url.RawQuery == ""
+		q.URL = &r.url
+		return nil
+	}
+	authority := method == http.MethodConnect && !strings.HasPrefix(target, "/")
+	if authority {
+		target = "http://" + target
+	}
+	u, err := url.ParseRequestURI(target)
+	if err != nil {
+		return malformed("%q is not a request target", shorten(target))
+	}
+	if authority {
+		u.Scheme = ""
+	}
+	q.URL = u
+	return nil
+}
+
+// plainTarget says whether a target is a path, and perhaps a query, in which
+// nothing is escaped or needs to be looked at more closely.
+func plainTarget(s string) bool {
+	if s == "" || s[0] != '/' {
+		return false
+	}
+	query := false
+	for i := range len(s) {
+		switch c := s[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', strings.IndexByte("/-._~$&+,;=:@", c) >= 0:
+		case c == '?':
+			query = true
+		case query && c > ' ' && c < 0x7f && c != '#':
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// parseFields reads header lines up to an empty one, which must be the last.
+func parseFields(text string) (http.Header, error) {
+	n := strings.Count(text, "\n")
+	header := make(http.Header, n)
+	values := make([]string, 0, n)
+	for {
+		line, rest, ok := strings.Cut(text, "\r\n")
+		if !ok {
+			return nil, malformed("a header line does not end with CR LF")
+		}
+		if text = rest; line == "" {
+			return header, nil
+		}
+		key, value, err := parseField(line)
+		if err != nil {
+			return nil, err
+		}
+		if old, ok := header[key]; ok {
+			header[key] = append(old, value)
+			continue
+		}
+		values = append(values, value)
+		header[key] = values[len(values)-1 : len(values) : len(values)]
+	}
+}
+
+func parseField(line string) (key, value string, err error) {
+	if line[0] == ' ' || line[0] == '\t' {
+		return "", "", malformed("a header is continued on a second line, which is obsolete and not supported")
+	}
+	key, value, ok := strings.Cut(line, ":")
+	if !ok || !isToken(key) {
+		return "", "", malformed("%q is not a header", shorten(line))
+	}
+	value = strings.Trim(value, " \t")
+	if !isValue(value) {
+		return "", "", malformed("header %s holds a control character", shorten(key))
+	}
+	return textproto.CanonicalMIMEHeaderKey(key), value, nil
+}
+
+func (r *Response) parseHost() error {
+	q := &r.req
+	hosts := q.Header["Host"]
+	if len(hosts) > 1 || len(hosts) == 0 && q.ProtoMinor == 1 {
+		return malformed("a request has one Host header, this one has %d", len(hosts))
+	}
+	if len(hosts) == 1 {
+		if strings.ContainsAny(hosts[0], " \t\"<>\\^`{|}/?#") {
+			return malformed("%q is not a host", shorten(hosts[0]))
+		}
+		q.Host = hosts[0]
+		delete(q.Header, "Host")
+	}
+	if q.URL.Host != "" {
+		q.Host = q.URL.Host
+	}
+	return nil
+}
+
+// parseFraming finds out how long the body is.
+func (r *Response) parseFraming() error {
+	q := &r.req
+	codings, lengths := q.Header["Transfer-Encoding"], q.Header["Content-Length"]
+	for _, s := range lengths {
+		if s != lengths[0] {
+			return malformed("two different content lengths, %q and %q", shorten(lengths[0]), shorten(s))
+		}
+	}
+	if len(lengths) > 0 {
+		n, err := strconv.ParseUint(lengths[0], 10, 63)
+		if err != nil || lengths[0][0] == '+' {
+			return malformed("content length %q is not a number", shorten(lengths[0]))
+		}
+		q.ContentLength = int64(n)
+		q.Header["Content-Length"] = lengths[:1:1]
+	}
+	if codings != nil {
+		switch {
+		case q.ProtoMinor == 0:
+			return malformed("an HTTP/1.0 request cannot be chunked")
+		case len(codings) != 1 || !strings.EqualFold(codings[0], "chunked"):
+			return refused(http.StatusNotImplemented, "transfer encoding %q is not supported", shorten(strings.Join(codings, ", ")))
+		case len(lengths) > 0:
+			// The coding decides; the length must not reach anyone who
+			// might believe it, and the connection is not trusted further.
+			r.closeAfter = true
+			delete(q.Header, "Content-Length")
+		}
+		delete(q.Header, "Transfer-Encoding")
+		q.TransferEncoding = codings
+		q.ContentLength = -1
+	}
+	if q.ContentLength == 0 {
+		r.body.state = bodyDone
+		q.Body = http.NoBody
+		return nil
+	}
+	r.body.state, r.body.remain = bodyData, q.ContentLength
+	if q.ContentLength < 0 {
+		r.body.state, r.body.chunked, r.body.remain = chunkSize, true, 0
+	}
+	r.body.trailer = &q.Trailer
+	q.Body = &r.body
+	return nil
+}
+
+// parseConnection finds out whether the connection may carry another request.
+func (r *Response) parseConnection() {
+	old := r.req.ProtoMinor == 0
+	r.closeAfter = r.closeAfter || old
+	for _, list := range r.req.Header["Connection"] {
+		for token := range strings.SplitSeq(list, ",") {
+			switch token = textproto.TrimString(token); {
+			case strings.EqualFold(token, "close"):
+				r.closeAfter, r.req.Close = true, true
+			case old && strings.EqualFold(token, "keep-alive") && !r.req.Close:
+				r.closeAfter, r.keepOld = false, true
+			}
+		}
+	}
+}
+
+// isToken says whether s may be a header's name or a method.
+func isToken(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		if c <= ' ' || c >= 0x7f || strings.IndexByte(`"(),/:;<=>?@[\]{}`, c) >= 0 {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// isValue says whether s may be a header's value: no control character, above
+// all no line break, is in it.
+func isValue(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' && c != '\t' || c == 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+// shorten keeps an error readable whatever the client sent.
+func shorten(s string) string {
+	if len(s) > 80 {
+		return s[:80] + "…"
+	}
+	return s
+}
