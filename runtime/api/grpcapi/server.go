@@ -52,6 +52,8 @@ type Server struct {
 
 	o    Options
 	pass *rpc.Server
+
+	watches watches // configuration streams, by name
 }
 
 // New gives a Server.

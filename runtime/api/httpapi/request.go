@@ -23,6 +23,9 @@ func blockRoute(version, block string, r *http.Request) func(s *Server, w http.R
 	case block == "publish" && (version == "v1.0" || path[0] == "bulk"):
 		return publishRoute(r.Method, path)
 	}
+	if serve := otherRoute(version, block, r.Method, path); serve != nil {
+		return serve
+	}
 	if version == "v1.0-alpha1" && block == "state" && len(path) == 2 && path[1] == "query" && writes(r.Method) {
 		return func(s *Server, w http.ResponseWriter, r *http.Request) { s.queryState(w, r, path[0]) }
 	}

@@ -1,0 +1,178 @@
+package grpcapi
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"sync"
+
+	runtimev1 "github.com/dapr/dapr/pkg/proto/runtime/v1"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/structpb"
+
+	"mesh/runtime/api"
+)
+
+// SubscribeTopicEventsAlpha1 sends the events of a topic down the stream, and
+// reads there what the app says to each.
+func (s *Server) SubscribeTopicEventsAlpha1(out runtimev1.Dapr_SubscribeTopicEventsAlpha1Server) error {
+	first, err := out.Recv()
+	if err != nil {
+		return err
+	}
+	req := first.GetInitialRequest()
+	if req == nil {
+		return status.Error(codes.InvalidArgument, "the first message of the stream must be the initial request")
+	}
+	t := api.Topic{PubSub: req.GetPubsubName(), Topic: req.GetTopic(), DeadLetter: req.GetDeadLetterTopic(), Metadata: req.GetMetadata()}
+	if err := s.o.API.MaySubscribe(t); err != nil {
+		return err
+	}
+	ctx, end := context.WithCancel(out.Context())
+	defer end()
+	e := &eventStream{out: out, waiting: map[string]chan error{}}
+	if err := e.send(&runtimev1.SubscribeTopicEventsResponseAlpha1{
+		SubscribeTopicEventsResponseType: &runtimev1.SubscribeTopicEventsResponseAlpha1_InitialResponse{
+			InitialResponse: &runtimev1.SubscribeTopicEventsResponseInitialAlpha1{},
+		},
+	}); err != nil {
+		return err
+	}
+	read := make(chan error, 1)
+	go func() { // ends with the stream, which ends when this method returns
+		read <- e.read()
+		end()
+	}()
+	if err := s.o.API.Subscribe(ctx, t, e.take); err != nil {
+		return err
+	}
+	select {
+	case err := <-read:
+		return err
+	default:
+		return nil
+	}
+}
+
+// eventStream is a stream of events with those that the app has not answered.
+type eventStream struct {
+	out     runtimev1.Dapr_SubscribeTopicEventsAlpha1Server
+	sending sync.Mutex
+
+	mu      sync.Mutex
+	waiting map[string]chan error // by the id of the event
+}
+
+func (e *eventStream) send(m *runtimev1.SubscribeTopicEventsResponseAlpha1) error {
+	e.sending.Lock()
+	defer e.sending.Unlock()
+	return e.out.Send(m)
+}
+
+// read takes the app's answers until the stream ends.
+func (e *eventStream) read() error {
+	for {
+		m, err := e.out.Recv()
+		if err != nil {
+			if e.out.Context().Err() != nil {
+				return nil
+			}
+			return err
+		}
+		done := m.GetEventProcessed()
+		if done == nil {
+			return status.Error(codes.InvalidArgument, "the stream has its initial request already")
+		}
+		e.mu.Lock()
+		answer := e.waiting[done.GetId()]
+		delete(e.waiting, done.GetId())
+		e.mu.Unlock()
+		if answer != nil {
+			answer <- verdict(done.GetStatus().GetStatus())
+		}
+	}
+}
+
+func verdict(s runtimev1.TopicEventResponse_TopicEventResponseStatus) error {
+	switch s {
+	case runtimev1.TopicEventResponse_SUCCESS:
+		return nil
+	case runtimev1.TopicEventResponse_DROP:
+		return api.ErrDrop
+	case runtimev1.TopicEventResponse_RETRY:
+	}
+	return errors.New("the app asks for the message again (RETRY)")
+}
+
+// take sends one event and waits for the app's answer.
+func (e *eventStream) take(ctx context.Context, event map[string]any) error {
+	req := topicEvent(event)
+	answer := make(chan error, 1)
+	e.mu.Lock()
+	if e.waiting[req.GetId()] != nil {
+		e.mu.Unlock()
+		return errors.New("an event of the same id is being worked on")
+	}
+	e.waiting[req.GetId()] = answer
+	e.mu.Unlock()
+	defer func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		delete(e.waiting, req.GetId())
+	}()
+	if err := e.send(&runtimev1.SubscribeTopicEventsResponseAlpha1{
+		SubscribeTopicEventsResponseType: &runtimev1.SubscribeTopicEventsResponseAlpha1_EventMessage{EventMessage: req},
+	}); err != nil {
+		return err
+	}
+	select {
+	case err := <-answer:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// topicEvent makes the message of gRPC of a CloudEvent.
+func topicEvent(event map[string]any) *runtimev1.TopicEventRequest {
+	text := func(key string) string {
+		s, _ := event[key].(string)
+		return s
+	}
+	req := &runtimev1.TopicEventRequest{
+		Id: text("id"), Source: text("source"), Type: text("type"), SpecVersion: text("specversion"),
+		DataContentType: text("datacontenttype"), Topic: text("topic"), PubsubName: text("pubsubname"),
+	}
+	if b64, ok := event["data_base64"].(string); ok {
+		if b, err := base64.StdEncoding.DecodeString(b64); err == nil {
+			req.Data = b
+		}
+	} else if s, ok := event["data"].(string); ok && !isJSON(req.GetDataContentType()) {
+		req.Data = []byte(s)
+	} else if data, ok := event["data"]; ok {
+		if b, err := json.Marshal(data); err == nil {
+			req.Data = b
+		}
+	}
+	more := map[string]any{}
+	for k, v := range event {
+		switch k {
+		case "id", "source", "type", "specversion", "datacontenttype", "topic", "pubsubname", "data", "data_base64":
+		default:
+			if n, ok := v.(json.Number); ok {
+				v = n.String()
+			}
+			more[k] = v
+		}
+	}
+	if ext, err := structpb.NewStruct(more); err == nil {
+		req.Extensions = ext
+	}
+	return req
+}
+
+func isJSON(contentType string) bool {
+	return len(contentType) >= len("application/json") && contentType[:len("application/json")] == "application/json"
+}
