@@ -17,6 +17,7 @@ type place struct {
 	app      int // 0: the app does not listen
 	http     int
 	grpc     int
+	metrics  int
 }
 
 // childEnv builds the environment of an app's process: ours, what `dapr run`
@@ -33,6 +34,9 @@ func childEnv(base []string, m *config.Mesh, a *config.App, p place, t tokens, s
 	}
 	env.set("DAPR_HTTP_PORT", strconv.Itoa(p.http))
 	env.set("DAPR_GRPC_PORT", strconv.Itoa(p.grpc))
+	if p.metrics > 0 {
+		env.set("DAPR_METRICS_PORT", strconv.Itoa(p.metrics))
+	}
 	if t.api != "" {
 		env.set("DAPR_API_TOKEN", t.api)
 	}

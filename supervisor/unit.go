@@ -14,6 +14,7 @@ import (
 
 	"mesh/runtime"
 	"mesh/runtime/appchan"
+	"mesh/runtime/metrics"
 	"mesh/runtime/run"
 	"mesh/runtime/stream"
 	"mesh/supervisor/config"
@@ -105,6 +106,9 @@ func (s *Supervisor) newUnit(m *config.Mesh, a *config.App, index int) (*unit, e
 	if err != nil {
 		return nil, err
 	}
+	if u.at.metrics, err = derived(0, "metrics"); err != nil {
+		return nil, err
+	}
 	u.at.app = a.Port
 	if a.AutoPort {
 		if u.at.app, err = derived(0, "app"); err != nil {
@@ -120,9 +124,12 @@ func (s *Supervisor) newUnit(m *config.Mesh, a *config.App, index int) (*unit, e
 	if u.at.app > 0 {
 		opt.Addr = loopback(u.at.app)
 	}
+	reg := metrics.New(a.ID)
+	reg.Process()
 	u.sidecar, err = runtime.New(runtime.Options{
 		AppID: a.ID, Instance: u.name,
 		HTTP: loopback(u.at.http), GRPC: loopback(u.at.grpc), Internal: peerAddr(m.Interface, internal),
+		MetricsAddr: loopback(u.at.metrics), Metrics: reg,
 		App: opt, Transport: stream.Transport(m.Transport), Peers: s.peers, Names: s.o.Names,
 		Policies: s.policies, Components: s.stock.live, Flows: s.o.Flows, APIToken: tokens.api, Log: s.o.Log.With(slog.String("app", a.ID), slog.String("instance", u.name)),
 	})
@@ -130,7 +137,7 @@ func (s *Supervisor) newUnit(m *config.Mesh, a *config.App, index int) (*unit, e
 		for _, p := range u.purposes {
 			s.ports.free(p)
 		}
-		return nil, fmt.Errorf("starting the sidecar of %s: %w", u.name, portTaken(err, u.at.http, u.at.grpc, internal))
+		return nil, fmt.Errorf("starting the sidecar of %s: %w", u.name, portTaken(err, u.at.http, u.at.grpc, internal, u.at.metrics))
 	}
 	u.shown = state.Instance{
 		Name: u.name, Phase: state.Pending, Since: time.Now(),
