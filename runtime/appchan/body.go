@@ -134,9 +134,9 @@ func (x *exchange) splice(to io.ReaderFrom, tcp *net.TCPConn) (total int64, err 
 	for x.remain >= spliceMin {
 		n, err := to.ReadFrom(&io.LimitedReader{R: tcp, N: splicePiece})
 		total += n
-		x.remain -= n
+		x.passed(int(n))
 		x.call.Flow.Mark(flow.Reply, flow.CalleeIn, int(n))
-		if err == nil && n < splicePiece {
+		if err == nil && n < splicePiece && !x.done {
 			err = x.lost(io.EOF)
 		}
 		if err != nil {

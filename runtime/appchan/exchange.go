@@ -46,6 +46,7 @@ type exchange struct {
 	// The reply.
 	head     *head
 	reply    stream.Reply
+	wrote    bool  // something was sent
 	answered bool  // something came back
 	remain   int64 // bytes left of the body or of the current chunk
 	chunk    chunkState
@@ -128,8 +129,7 @@ func (x *exchange) again(err error) bool {
 	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodPut, http.MethodDelete:
 		return errors.Is(err, errNoReply) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 	}
-	// A reset before any answer comes from a socket on which nobody read.
-	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+	return !x.wrote // what was sent may have been worked on
 }
 
 // attach appends to the head the n bytes that are there already of a body whose
@@ -163,7 +163,9 @@ func (x *exchange) write(b []byte, attached int) error {
 	if attached > 0 {
 		c.Flow.Blocked(flow.Request, flow.CalleeOut)
 	}
-	if _, err := x.conn.Write(b); err != nil {
+	n, err := x.conn.Write(b)
+	x.wrote = n > 0
+	if err != nil {
 		return fmt.Errorf("sending the request: %w", err)
 	}
 	c.Flow.Mark(flow.Request, flow.CalleeOut, attached)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -191,6 +192,39 @@ func TestRetryOfAStreamUnderWay(t *testing.T) {
 	var not *NotReplayableError
 	if !errors.As(err, &not) || !errors.Is(err, app.err) {
 		t.Errorf("error %v, want one that says why it was not tried again", err)
+	}
+}
+
+// TestRetryWhileTheLastTryStillReads is what the wire may do: a try fails while
+// its sender is inside a read of the body. What that read brings belongs to the
+// next try, all of it and once.
+func TestRetryWhileTheLastTryStillReads(t *testing.T) {
+	body, w := io.Pipe()
+	reading := make(chan struct{})
+	var senders sync.WaitGroup
+	first := true
+	h := stream.HandlerFunc(func(_ context.Context, c *stream.Call) (*stream.Reply, error) {
+		if first {
+			first = false
+			senders.Go(func() { close(reading); _, _ = c.Body.Read(make([]byte, 3)) })
+			<-reading
+			return nil, errors.New("connection reset")
+		}
+		got, err := io.ReadAll(c.Body)
+		if err != nil {
+			return nil, err
+		}
+		return &stream.Reply{Status: 200, Body: io.NopCloser(bytes.NewReader(got))}, nil
+	})
+	go func() { // ends with the pipe
+		<-reading
+		_, _ = io.WriteString(w, "all of the body")
+		_ = w.Close()
+	}()
+	_, got, err := call(t, (&Retry{Max: 1, Interval: time.Millisecond}).Wrap(h), &stream.Call{Body: body, Length: 15})
+	senders.Wait()
+	if err != nil || got != "all of the body" {
+		t.Errorf("the second try was sent %q, %v", got, err)
 	}
 }
 

@@ -1,11 +1,9 @@
 package policy
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"math/rand/v2"
 	"time"
@@ -61,11 +59,13 @@ func (r *Retry) Wrap(next stream.Handler) stream.Handler {
 		var kept *keeper
 		if c.Body != nil {
 			kept = &keeper{body: c.Body, known: c.Length >= 0}
-			call.Body = kept
 		}
 		for try := 0; ; try++ {
-			attempt := call
-			reply, err := next.Handle(ctx, &attempt)
+			each := call
+			if kept != nil {
+				each.Body = &attempt{k: kept}
+			}
+			reply, err := next.Handle(ctx, &each)
 			status := 0
 			if err == nil {
 				status = reply.Status
@@ -74,15 +74,12 @@ func (r *Retry) Wrap(next stream.Handler) stream.Handler {
 				return reply, err
 			}
 			if kept != nil {
-				fresh, why := kept.again()
-				if why != "" {
+				if why := kept.again(); why != "" {
 					if err != nil {
 						err = &NotReplayableError{Why: why, Err: err}
 					}
 					return reply, err
 				}
-				kept = fresh
-				call.Body = fresh
 			}
 			if reply != nil {
 				_ = reply.Body.Close()
@@ -119,45 +116,4 @@ func pause(ctx context.Context, d time.Duration) bool {
 	case <-ctx.Done():
 		return false
 	}
-}
-
-// keeper remembers what was read of a body.
-type keeper struct {
-	body  io.Reader
-	known bool // its length is known: it is no endless stream
-	kept  []byte
-	over  bool
-	ended bool
-}
-
-func (k *keeper) Read(p []byte) (int, error) {
-	n, err := k.body.Read(p)
-	if len(k.kept)+n > ReplayLimit {
-		k.over, k.kept = true, nil
-	}
-	if !k.over {
-		k.kept = append(k.kept, p[:n]...)
-	}
-	k.ended = k.ended || errors.Is(err, io.EOF)
-	return n, err
-}
-
-// Len passes on how much can be read without waiting.
-func (k *keeper) Len() int { return stream.Ready(k.body) }
-
-// again gives the body from its beginning, or says why that is not possible.
-func (k *keeper) again() (fresh *keeper, why string) {
-	switch {
-	case k.over:
-		return nil, fmt.Sprintf("its body is longer than the %d KiB that are kept for another try", ReplayLimit>>10)
-	case len(k.kept) == 0 && !k.ended:
-		return k, ""
-	case !k.known && !k.ended:
-		return nil, "its body is a stream that had begun to flow"
-	}
-	rest := k.body
-	if k.ended {
-		rest = bytes.NewReader(nil)
-	}
-	return &keeper{body: io.MultiReader(bytes.NewReader(k.kept), rest), known: k.known}, ""
 }
