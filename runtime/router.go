@@ -76,6 +76,9 @@ func (r *router) split(id string) (appID, namespace string, err error) {
 
 // here calls an app of this process.
 func (r *router) here(ctx context.Context, c *stream.Call, g *peerGroup) (reply *stream.Reply, err error) {
+	if err := g.await(ctx, c.Flow); err != nil {
+		return nil, err
+	}
 	for s := range g.order {
 		if *r.transport.Load() == stream.Auto {
 			c.Flow.Route(s.local)

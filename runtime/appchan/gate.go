@@ -144,13 +144,11 @@ func (a *App) wait(ctx context.Context, f *flow.Flow) error {
 	if g.mode == refused {
 		return a.unreachable(g.err)
 	}
-	if n := a.waiting.Add(1); g.mode == held && n > int64(a.o.MaxHeld) {
-		a.waiting.Add(-1)
-		return a.unreachable(fmt.Errorf("%s, and %d calls wait for it already (the limit)", g.why, a.o.MaxHeld))
+	leave, err := a.queue(g, f)
+	if err != nil {
+		return err
 	}
-	defer a.waiting.Add(-1)
-	f.Hold()
-	defer f.Release()
+	defer leave()
 	hold := time.Duration(a.hold.Load())
 	timer := time.NewTimer(hold)
 	defer timer.Stop()
@@ -185,6 +183,26 @@ func (a *App) wait(ctx context.Context, f *flow.Flow) error {
 	}
 }
 
+// queue counts a call that waits, unless too many do already.
+func (a *App) queue(g *gate, f *flow.Flow) (leave func(), err error) {
+	if n := a.waiting.Add(1); g.mode == held && n > int64(a.o.MaxHeld) {
+		a.waiting.Add(-1)
+		return nil, a.unreachable(fmt.Errorf("%s, and %d calls wait for it already (the limit)", g.why, a.o.MaxHeld))
+	}
+	f.Hold()
+	return func() {
+		f.Release()
+		a.waiting.Add(-1)
+	}, nil
+}
+
+// Queue counts a call that waits for this App or for another one like it,
+// elsewhere than at the gate, until leave is called, and says how long it may.
+func (a *App) Queue(f *flow.Flow) (leave func(), hold time.Duration, err error) {
+	leave, err = a.queue(a.gate.Load(), f)
+	return leave, time.Duration(a.hold.Load()), err
+}
+
 // Refuses says whether calls fail at the moment, instead of waiting.
 func (a *App) Refuses() bool { return a.gate.Load().mode == refused }
 
@@ -197,3 +215,7 @@ func (a *App) Watch() (ready bool, moved <-chan struct{}) {
 	g := a.gate.Load()
 	return g.mode == open, g.moved
 }
+
+// Moved is closed when the App's state next changes: it opened, began to hold
+// calls, or to refuse them.
+func (a *App) Moved() <-chan struct{} { return a.gate.Load().moved }
