@@ -321,3 +321,27 @@ func TestSidecarChecksHealth(t *testing.T) {
 		t.Errorf("metadata says %s", body)
 	}
 }
+
+// A mesh finds others by what a Configuration in its resources asks for.
+func TestMeshResolvesBySQLite(t *testing.T) {
+	db := filepath.Join(t.TempDir(), "names.db")
+	config := "kind: Configuration\nmetadata: {name: names}\nspec:\n  nameResolution:\n    component: sqlite\n    configuration: {connectionString: '" + db + "'}\n"
+	one := newProject(t, meshWith("auto"))
+	one.write("components/names.yaml", config)
+	two := newProject(t, strings.ReplaceAll(meshWith("auto"), "apps.web", "apps.other"))
+	two.write("components/names.yaml", strings.ReplaceAll(config, db, "${NAMES_DB}"))
+	t.Setenv("NAMES_DB", db)
+	r, s := one.up(), two.up()
+	r.ready("web", "client")
+	s.ready("other", "client")
+	r.await("a call to the other mesh", func() bool {
+		code, _, err := r.get("client", "v1.0/invoke/other/method/who")
+		return err == nil && code == http.StatusOK
+	})
+	if _, body, err := r.get("client", "v1.0/metadata"); err != nil || !strings.Contains(body, `"nameResolution":"sqlite, mdns"`) {
+		t.Errorf("metadata does not say who is asked: %s %v", body, err)
+	}
+	if _, body, err := r.get("client", "v1.0/invoke/ghost/method/who"); err != nil || !strings.Contains(body, "sqlite: asking sqlite for ghost: no host found") {
+		t.Errorf("what is not found does not say who was asked: %s %v", body, err)
+	}
+}

@@ -41,6 +41,7 @@ type supplies struct {
 	want       component.Desired
 	sidecars   runtime.Declared
 	resiliency []resource.Resiliency
+	names      []resource.NameResolution // in order
 }
 
 // Resources reads what a mesh declares for Dapr's building blocks and says what
@@ -76,6 +77,15 @@ func supply(m *config.Mesh) (*supplies, error) {
 	for i := range found.Configurations {
 		c := &found.Configurations[i]
 		s.want.Denied = append(s.want.Denied, c.Denied...)
+		if n := c.NameResolution; n != nil && n.Component != "" {
+			s.names = append(s.names, *n)
+			if n.Component != mdnsKind && !slices.Contains(component.NamesTypes(), n.Component) {
+				errs = append(errs, &resource.Error{
+					Place: n.Place, Msg: fmt.Sprintf("there is no name resolution component %q", n.Component),
+					Hint: "there are mdns, " + strings.Join(component.NamesTypes(), ", "),
+				})
+			}
+		}
 		s.sidecars.SecretScopes = append(s.sidecars.SecretScopes, c.SecretScopes...)
 	}
 	s.want.Components = component.WithDefaults(found.Components)

@@ -8,6 +8,7 @@ import (
 	"net"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"mesh/runtime"
 	"mesh/runtime/appchan"
 	"mesh/runtime/metrics"
+	"mesh/runtime/names"
 	"mesh/runtime/run"
 	"mesh/runtime/stream"
 	"mesh/supervisor/config"
@@ -31,9 +33,12 @@ type unit struct {
 	at       place
 	purposes []int // derived ports, to be given back
 	sidecar  *runtime.Sidecar
-	source   *source       // of the app; nil when it is external
-	gone     chan struct{} // closed when the unit has ended
-	cancel   context.CancelCauseFunc
+
+	resolvers []*names.Late // that its sidecar finds others by, to be run with it
+
+	source *source       // of the app; nil when it is external
+	gone   chan struct{} // closed when the unit has ended
+	cancel context.CancelCauseFunc
 
 	want  atomic.Pointer[desired]
 	wake  chan struct{}                // want has changed
@@ -124,13 +129,14 @@ func (s *Supervisor) newUnit(m *config.Mesh, a *config.App, index int) (*unit, e
 	if u.at.app > 0 {
 		opt.Addr = loopback(u.at.app)
 	}
+	finds := s.resolvers(u, internal)
 	reg := metrics.New(a.ID)
 	reg.Process()
 	u.sidecar, err = runtime.New(runtime.Options{
 		AppID: a.ID, Instance: u.name,
 		HTTP: loopback(u.at.http), GRPC: loopback(u.at.grpc), Internal: peerAddr(m.Interface, internal),
 		MetricsAddr: loopback(u.at.metrics), Metrics: reg,
-		App: opt, Transport: stream.Transport(m.Transport), Peers: s.peers, Names: s.o.Names,
+		App: opt, Transport: stream.Transport(m.Transport), Peers: s.peers, Names: finds,
 		Policies: s.policies, Components: s.stock.live, Flows: s.o.Flows, APIToken: tokens.api, Log: s.o.Log.With(slog.String("app", a.ID), slog.String("instance", u.name)),
 	})
 	if err != nil {
@@ -138,6 +144,11 @@ func (s *Supervisor) newUnit(m *config.Mesh, a *config.App, index int) (*unit, e
 			s.ports.free(p)
 		}
 		return nil, fmt.Errorf("starting the sidecar of %s: %w", u.name, portTaken(err, u.at.http, u.at.grpc, internal, u.at.metrics))
+	}
+	if c, ok := finds.(*names.Chain); ok {
+		if err := u.sidecar.SetMetadata("nameResolution", strings.Join(c.Kinds(), ", ")); err != nil {
+			s.o.Log.Warn("the order of resolvers is not shown", slog.Any("error", err))
+		}
 	}
 	u.shown = state.Instance{
 		Name: u.name, Phase: state.Pending, Since: time.Now(),
@@ -227,6 +238,14 @@ func (u *unit) run(ctx context.Context) error {
 			withdraw := u.s.o.Names.Announce(u.app, u.name, u.sidecar.Ports().Internal)
 			<-ctx.Done()
 			withdraw()
+			return nil
+		})
+	}
+	for _, r := range u.resolvers {
+		g.Add("resolver of "+u.name, func(ctx context.Context) error {
+			if err := r.Run(ctx); err != nil {
+				u.s.o.Log.WarnContext(ctx, "a resolver ended badly", slog.String("instance", u.name), slog.Any("error", err))
+			}
 			return nil
 		})
 	}

@@ -3,6 +3,7 @@ package names
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"strings"
@@ -136,4 +137,15 @@ func TestLateSourceStartsWhenItsServerDoes(t *testing.T) {
 			t.Errorf("it ended with %v, closed: %v", err, b.closed.Load())
 		}
 	})
+}
+
+func TestExpandIsDeepAndLeavesTheOriginal(t *testing.T) {
+	config := map[string]any{"meta": []any{map[string]any{"PORT": "${DAPR_PORT}"}, 7}, "name": "${APP_ID}-x"}
+	variable := func(name string) string { return map[string]string{"DAPR_PORT": "50002", "APP_ID": "a"}[name] }
+	if got := fmt.Sprint(Expand(config, variable)); got != "map[meta:[map[PORT:50002] 7] name:a-x]" {
+		t.Errorf("it becomes %s", got)
+	}
+	if config["name"] != "${APP_ID}-x" {
+		t.Errorf("the original has become %v", config)
+	}
 }
