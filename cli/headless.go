@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"mesh/runtime/flow"
@@ -32,13 +33,22 @@ type headless struct {
 // watched is what headless needs of a mesh.
 type watched interface {
 	State() *state.Mesh
-	Lines(app string, after uint64, limit int) []state.Line
+	Wait(ctx context.Context, version uint64) *state.Mesh
+	printedLines
 }
 
-// How often headless looks, and how many invocations it prints per look: more
+// printedLines are what its apps have printed.
+type printedLines interface {
+	Lines(app string, after uint64, limit int) []state.Line
+	LastLine() uint64
+	WaitLine(ctx context.Context, after uint64) error
+}
+
+// How often headless looks at most, how often it looks for invocations, and how many invocations it prints per look: more
 // would only scroll by, so the rest is counted in one line.
 const (
 	headlessLook  = 25 * time.Millisecond
+	headlessCalls = 100 * time.Millisecond
 	headlessFlows = 20
 )
 
@@ -46,18 +56,66 @@ func newHeadless(out io.Writer, mesh watched, flows *flow.Recorder, color bool) 
 	return &headless{out: out, mesh: mesh, flows: flows, color: color, seen: map[string]state.Instance{}, notices: map[string]time.Time{}}
 }
 
-// Run prints until ctx ends, and then what is still to be printed.
+// Run prints until ctx ends, and then what is still to be printed. It sleeps as
+// long as nothing happens; only invocations, which tell nobody, are looked for.
 func (h *headless) Run(ctx context.Context) error {
-	tick := time.NewTicker(headlessLook)
-	defer tick.Stop()
+	news := make(chan struct{}, 1)
+	tell := func() {
+		select {
+		case news <- struct{}{}:
+		default:
+		}
+	}
+	waiting, stop := context.WithCancel(ctx)
+	var waiters sync.WaitGroup
+	defer waiters.Wait()
+	defer stop()
+	waiters.Go(func() {
+		for m := h.mesh.State(); waiting.Err() == nil; {
+			version := m.Version
+			if m = h.mesh.Wait(waiting, version); m.Version == version {
+				return // the mesh has ended
+			}
+			tell()
+		}
+	})
+	waiters.Go(func() {
+		for {
+			last := h.mesh.LastLine()
+			tell()
+			if h.mesh.WaitLine(waiting, last) != nil {
+				return
+			}
+			pause(waiting, headlessLook)
+		}
+	})
+	calls := time.NewTicker(headlessCalls)
+	defer calls.Stop()
 	for {
 		h.look()
-		select {
-		case <-ctx.Done():
-			h.look()
-			return nil
-		case <-tick.C:
+		pause(ctx, headlessLook) // a burst is one look
+		for waited := false; !waited; {
+			select {
+			case <-ctx.Done():
+				h.look()
+				return nil
+			case <-news:
+				waited = true
+			case <-calls.C:
+				_, ended := h.flows.Totals()
+				waited = ended != h.ended
+			}
 		}
+	}
+}
+
+// pause waits for a while, or until ctx ends.
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
 	}
 }
 

@@ -269,4 +269,12 @@ func (l local) Lines(app string, after uint64, limit int) []state.Line {
 	return l.book.Lines(app, after, limit)
 }
 
+func (l local) Wait(ctx context.Context, version uint64) *state.Mesh {
+	return l.super.Wait(ctx, version)
+}
+
+func (l local) LastLine() uint64 { return l.book.Last() }
+
+func (l local) WaitLine(ctx context.Context, after uint64) error { return l.book.Wait(ctx, after) }
+
 var _ tui.Mesh = local{}

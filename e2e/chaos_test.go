@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -122,7 +123,7 @@ func TestChaos(t *testing.T) {
 			_ = os.Remove(p.dir + "/mesh.toml") // it may be gone already
 		case 6:
 			note("save a source")
-			p.write("src/a", fmt.Sprint(rnd.Int()))
+			p.write("src/a", strconv.Itoa(rnd.Int()))
 		case 7:
 			note("restart web")
 			_ = r.client.Post(t.Context(), state.Command{Op: state.Restart, App: "web"})

@@ -54,11 +54,11 @@ func TestMain(m *testing.M) {
 
 // project is a folder with a mesh.toml.
 type project struct {
-	t   *testing.T
+	t   testing.TB
 	dir string
 }
 
-func newProject(t *testing.T, toml string) *project {
+func newProject(t testing.TB, toml string) *project {
 	t.Helper()
 	p := &project{t: t, dir: t.TempDir()}
 	p.write("mesh.toml", toml)
@@ -85,7 +85,7 @@ func (p *project) write(name, text string) {
 
 // running is a `mesh up --headless` of a project.
 type running struct {
-	t      *testing.T
+	t      testing.TB
 	p      *project
 	cmd    *exec.Cmd
 	out    *output
@@ -148,7 +148,7 @@ func (p *project) start(args ...string) *running {
 // await polls until something is so.
 func (r *running) await(what string, ok func() bool) { await(r.t, what, ok) }
 
-func await(t *testing.T, what string, ok func() bool) {
+func await(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	deadline := time.NewTimer(patience)
 	defer deadline.Stop()

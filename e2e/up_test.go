@@ -54,9 +54,10 @@ depends_on = ["db"]
 	if _, errs, code := p.mesh("up", "--detach"); code == 0 || !strings.Contains(errs, "already runs") {
 		t.Errorf("a second one: %d %s", code, errs)
 	}
-	if _, errs, code := p.mesh("down"); code != 0 || alive(d.PID) {
+	if _, errs, code := p.mesh("down"); code != 0 {
 		t.Errorf("mesh down: %d %s", code, errs)
 	}
+	await(t, "the mesh to end", func() bool { return !alive(d.PID) })
 }
 
 // down ends the mesh at the end of a test.

@@ -56,7 +56,7 @@ func portFree(port int) bool {
 		if proc.PortFree(port) {
 			return true
 		}
-		time.Sleep(2 * time.Millisecond)
+		<-time.After(2 * time.Millisecond)
 	}
 	return false
 }

@@ -28,7 +28,7 @@ func appTable() table[App] {
 			key("protocol", "What the app speaks on its port.", enum("http", "https", "h2c", "grpc", "grpcs"), func(a *App, v string) { a.Protocol = v }).or("http").alias("app_protocol", "proto", "scheme", "appprotocol"),
 			key("instances", "How many of it run.", integer(0, 1000), func(a *App, v int) { a.Instances = v }).or(int64(1)).alias("replicas", "scale", "count"),
 			key("pty", "Whether it runs at a terminal of its own, for colours and prompts.", boolean(), func(a *App, v bool) { a.PTY = v }).or(false).alias("tty", "is_tty", "interactive"),
-			key("build", "Line for the shell that builds it after sources changed; when it fails, the running app stays.", shell(), func(a *App, v string) { a.Build = v }),
+			key("build", "Line for the shell that builds it, before its first start and when sources have changed; when it fails, the running app stays.", shell(), func(a *App, v string) { a.Build = v }),
 			key("watch", `Patterns of files below dir whose change restarts it, such as "**/*.go".`, list(glob()), func(a *App, v []string) { a.Watch = v }),
 			key("ignore", "Patterns of files that watch leaves out.", list(glob()), func(a *App, v []string) { a.Ignore = v }).alias("exclude"),
 			key("env", "Variables of its environment.", dict(scalar(), variableName, nil), func(a *App, v map[string]string) { a.Env = v }).alias("environment", "environ", "vars"),
