@@ -166,7 +166,7 @@ func settled(t testing.TB, n *atomic.Int64) int64 {
 const slack = 40 << 20
 
 func slowConsumerOfReply(t *testing.T, m *mesh) {
-	const size = 3 * slack
+	const size = 2 * slack
 	var written atomic.Int64
 	m.app("back", func(w http.ResponseWriter, r *http.Request) {
 		buf := make([]byte, 64<<10)
@@ -188,7 +188,7 @@ func slowConsumerOfReply(t *testing.T, m *mesh) {
 }
 
 func slowConsumerOfRequest(t *testing.T, m *mesh) {
-	const size = 3 * slack
+	const size = 2 * slack
 	release := make(chan struct{})
 	m.app("back", func(w http.ResponseWriter, r *http.Request) {
 		soon(t, "the release", release)
