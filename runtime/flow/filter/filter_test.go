@@ -121,6 +121,30 @@ func TestErrorsPoint(t *testing.T) {
 	}
 }
 
+func TestFirstByteIsTheCallers(t *testing.T) {
+	v := flow.View{
+		Peer: flow.Peer{Transport: "unary"}, Age: 900 * ms, Status: 200, Replied: 5 * ms, // the callee's side saw the head
+		Lanes: []flow.LaneView{
+			lane(flow.Reply, flow.CalleeIn, 10, 2000, 6*ms, 790*ms, 90*ms),
+			lane(flow.Reply, flow.CallerOut, 1, 2000, 800*ms, 800*ms, 0),
+		},
+	}
+	slow, err := filter.Parse("ttfb>500ms")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d, ok := filter.TTFB(&v); d != 800*ms || !ok || !slow.Match(&v) {
+		t.Errorf("the first byte came after %v (%v), ttfb>500ms matches: %v; want 800ms", d, ok, slow.Match(&v))
+	}
+	v.Lanes = v.Lanes[:1]
+	if d, ok := filter.TTFB(&v); d != 5*ms || !ok {
+		t.Errorf("without a body at the caller the first byte came after %v (%v), want the head's 5ms", d, ok)
+	}
+	if d, ok := filter.TTFB(&flow.View{Age: 70 * ms, Live: true}); d != 70*ms || ok {
+		t.Errorf("without a reply the first byte came after %v (%v), want none in 70ms", d, ok)
+	}
+}
+
 func TestDiagnosisInWords(t *testing.T) {
 	for name, want := range map[string]string{
 		"flowing": "flowing",

@@ -27,19 +27,24 @@ func Callee(v *flow.View) string {
 	return v.Callee
 }
 
-// TTFB gives the time until the first byte of the reply's body, or until its
-// head when there is none; ok is false and d the time so far when neither came.
+// TTFB gives the time until the caller had the first byte of the reply: the
+// first chunk that its sidecar wrote to it, which other hops may have seen much
+// earlier. Until there is one, or when the reply has no body, it is the head's
+// time; ok is false and d the time so far when nothing came.
 func TTFB(v *flow.View) (d time.Duration, ok bool) {
-	for i := range v.Lanes {
+	if l, seen := v.Lane(flow.Reply, flow.CallerOut); seen && l.Chunks > 0 {
+		return l.First, true
+	}
+	if v.Replied > 0 {
+		return v.Replied, true
+	}
+	for i := range v.Lanes { // no head: a far side that saw only bytes
 		if l := &v.Lanes[i]; l.Dir == flow.Reply && l.Chunks > 0 && (!ok || l.First < d) {
 			d, ok = l.First, true
 		}
 	}
 	if ok {
 		return d, true
-	}
-	if v.Replied > 0 {
-		return v.Replied, true
 	}
 	return v.Age, false
 }
