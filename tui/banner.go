@@ -1,60 +1,103 @@
 package tui
 
 import (
+	"strconv"
 	"strings"
 	"time"
 
 	"mesh/supervisor/state"
 	"mesh/tui/grid"
+	"mesh/tui/pane"
 )
 
 // newsTime is how long a notice that is no trouble is shown.
 const newsTime = 8 * time.Second
 
 // drawBanner draws what cannot be missed: who is still stopping, and what is
-// wrong, until it is put right. It gives the lines that it took.
+// wrong, until it is put right. It takes a third of the area at most, says what
+// there was no room for, and gives the lines that it took.
 func (m *model) drawBanner(a grid.Area) (y int) {
-	_, h := a.Size()
-	most := max(1, h/2) // the pane keeps at least half
-	if h < 3 {
-		most = min(1, h)
-	}
+	w, h := a.Size()
+	most := min(h, max(1, h/3))
 	t := m.world.Theme
 	if s := m.stopping(); s != "" && most > 0 {
-		m.drawBar(a.Rows(0, 1), "◒ "+s, "ctrl+c: kill now", t.Caution)
+		m.drawBar(a.Rows(0, 1), "◒ "+s, m.killKeys(), t.Caution)
 		y++
 	}
-	notices := m.standing()
-	for i := range notices {
-		if y >= most {
+	items := m.standing()
+	room := most - y
+	if len(items) == 0 || room <= 0 || m.overlay == overNotices {
+		return y
+	}
+	all := 0
+	for i := range items {
+		all += m.drawItem(a.Rows(0, 0), 0, &items[i])
+	}
+	if all > room {
+		room-- // to say that there is more
+	}
+	box, used, shown := a.Rows(y, room), 0, 0
+	for i := range items {
+		need := m.drawItem(a.Rows(0, 0), 0, &items[i])
+		if room == 0 || (i > 0 && used+need > room) {
 			break
 		}
-		if left := len(notices) - i; y == most-1 && left > 1 {
-			m.drawBar(a.Rows(y, 1), "✖ "+countOfNotices(left), "! shows all", t.Alarm)
-			return y + 1
-		}
-		room := most - y
-		if i < len(notices)-1 && room > 1 {
-			room-- // to say that there are more
-		}
-		y += m.drawNotice(a.Rows(y, room), &notices[i])
+		m.drawItem(box, used, &items[i])
+		used, shown = min(room, used+need), shown+1
+	}
+	y += used
+	if all > most-(y-used) {
+		a.Repeat(0, y, w, ' ', t.Alarm)
+		a.Cut(1, y, w-2, itemCount(shown, items), t.Alarm)
+		y++
 	}
 	return y
 }
 
-func countOfNotices(n int) string {
-	return strings.Replace(countOf(n), "instance", "notice", 1)
+// itemCount says how many of the items are shown.
+func itemCount(shown int, items []item) string {
+	what, n := "mistakes", len(items)
+	for i := range items {
+		if items[i].Code != "config" {
+			what = "notices"
+		}
+	}
+	switch {
+	case n == 1:
+		return "! shows all of it"
+	case shown == 0:
+		return strconv.Itoa(n) + " " + what + ", ! shows all"
+	}
+	return strconv.Itoa(shown) + " of " + strconv.Itoa(n) + " " + what + ", ! shows all"
 }
 
-// standing gives the notices that are to be seen now, the worst first.
-func (m *model) standing() (out []state.Notice) {
+// item is a notice, or one of the mistakes that a notice lists.
+type item struct {
+	*state.Notice
+	text string
+	last bool // of its notice: the hint comes below
+}
+
+// split gives the items of a notice.
+func split(n *state.Notice) (items []item) {
+	for text := range strings.SplitSeq(strings.TrimRight(n.Text, "\n"), "\n\n") {
+		items = append(items, item{Notice: n, text: strings.Trim(text, "\n")})
+	}
+	items[len(items)-1].last = true
+	return items
+}
+
+// standing gives what is to be seen now, the worst first.
+func (m *model) standing() (out []item) {
 	for _, level := range []string{"error", "warning", "info"} {
 		for i := len(m.world.Mesh.Notices) - 1; i >= 0; i-- {
 			n := &m.world.Mesh.Notices[i]
 			if n.Level != level || (level == "info" && m.world.Now.Sub(n.At) > newsTime) {
 				continue
 			}
-			out = append(out, *n)
+			brief := *n
+			brief.Text = pane.Brief(n.Text)
+			out = append(out, split(&brief)...)
 		}
 	}
 	return out
@@ -73,9 +116,9 @@ func (m *model) drawBar(a grid.Area, text, right string, st grid.Style) {
 	a.Cut(1, 0, room, text, st)
 }
 
-// drawNotice draws a notice with all its lines, as far as there is room, and
-// gives the lines that it took.
-func (m *model) drawNotice(a grid.Area, n *state.Notice) (y int) {
+// drawItem draws an item with all its lines from line y on, which may lie
+// above the area, and gives the number of lines.
+func (m *model) drawItem(a grid.Area, y int, n *item) (lines int) {
 	w, h := a.Size()
 	t := m.world.Theme
 	shape, st, body := "✖ ", t.Alarm, t.Bad
@@ -85,7 +128,7 @@ func (m *model) drawNotice(a grid.Area, n *state.Notice) (y int) {
 	case "info":
 		shape, st, body = "• ", t.Bar.With(t.Info), t.Text
 	}
-	head, rest, _ := strings.Cut(strings.TrimRight(n.Text, "\n"), "\n")
+	head, rest, _ := strings.Cut(n.text, "\n")
 	if n.App != "" && !strings.Contains(head, n.App) {
 		head = n.App + ": " + head
 	}
@@ -93,27 +136,27 @@ func (m *model) drawNotice(a grid.Area, n *state.Notice) (y int) {
 	if !n.At.IsZero() {
 		at = n.At.Format(time.TimeOnly)
 	}
-	m.drawBar(a.Rows(0, 1), shape+head, at, st)
-	y = 1
-	if over := grid.Width(shape+head) - (w - 2); over > 0 && h > 1 { // what did not fit goes on below
-		room := a.Sub(3, 1, w-4, h-1)
-		y += room.Wrap(0, head, body)
+	first := y
+	y += grid.Lines(shape+head, max(1, w-2))
+	for line := first; line < y; line++ {
+		a.Repeat(0, line, w, ' ', st)
 	}
+	a.Sub(1, 0, w-2, h).Wrap(first, shape+head, st)
+	if y == first+1 && grid.Width(shape+head)+grid.Width(at)+4 < w {
+		a.Right(w-1, first, at, st)
+	}
+	inner := a.Sub(3, 0, w-4, h)
 	if rest != "" {
 		for line := range strings.SplitSeq(rest, "\n") {
-			if y >= h {
-				return h
-			}
 			a.Text(1, y, "▌", body)
-			a.Cut(3, y, w-4, line, caretStyle(line, body, t.Text))
-			y++
+			y += inner.Wrap(y, line, caretStyle(line, body, t.Text))
 		}
 	}
-	if n.Hint != "" && y < h {
+	if n.Hint != "" && n.last {
 		a.Text(1, y, "→", t.Key)
-		y += a.Sub(3, y, w-4, h-y).Wrap(0, n.Hint, t.Text)
+		y += inner.Wrap(y, n.Hint, t.Text)
 	}
-	return min(y, h)
+	return y - first
 }
 
 // caretStyle makes the line with the caret stand out from the quoted source.

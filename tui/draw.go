@@ -155,34 +155,66 @@ func (m *model) drawBottom(a grid.Area) {
 		}
 		text, _, _ := strings.Cut(m.message, "\n")
 		a.Cut(1, 0, w-2, text, st)
+	case m.overlay != overNone:
+		m.drawPosition(a)
 	default:
 		m.drawHints(a)
 	}
 }
 
-// drawHints draws the most useful keys, those of the pane first.
+// drawHints draws the most useful keys, those of the pane first. Help and quit
+// are always among them.
 func (m *model) drawHints(a grid.Area) {
 	w, _ := a.Size()
-	t := m.world.Theme
-	var parts []part
+	var own, always, other []hint
 	for i, list := range [][]pane.Binding{m.pane(m.view).Bindings(), m.keys} {
 		for j := range list {
 			b := &list[j]
-			if b.Hint == "" || (i == 1 && m.shadowed(b.Keys[0])) {
-				continue
+			h := hint{firstKey(b), b.Hint}
+			switch {
+			case b.Hint == "" || (i == 1 && m.shadowed(b.Keys[0])):
+			case i == 0:
+				own = append(own, h)
+			case b.Name == "help" || b.Name == "quit":
+				always = append(always, h)
+			default:
+				other = append(other, h)
 			}
-			parts = append(parts, part{keyName(b.Keys[0]), t.Key}, part{b.Hint, t.Dim})
 		}
 	}
-	x := 1
-	for i := 0; i+1 < len(parts); i += 2 {
-		need := grid.Width(parts[i].text) + 1 + grid.Width(parts[i+1].text)
-		if x+need > w {
+	room := w - 1
+	for _, h := range always {
+		room -= h.width() + 2
+	}
+	x := m.putHints(a, 1, room, own)
+	x = m.putHints(a, x, w+1, always)
+	m.putHints(a, x, w+1, other)
+}
+
+// hint is a key and a word for what it does.
+type hint struct{ key, word string }
+
+func (h hint) width() int { return grid.Width(h.key) + 1 + grid.Width(h.word) }
+
+// putHints draws the hints that fit before column end, and gives the column
+// for the next one.
+func (m *model) putHints(a grid.Area, x, end int, hints []hint) int {
+	t := m.world.Theme
+	for _, h := range hints {
+		if x+h.width()+1 > end {
 			break
 		}
-		x = a.Text(x, 0, parts[i].text, parts[i].st)
-		x = a.Text(x+1, 0, parts[i+1].text, parts[i+1].st) + 2
+		x = a.Text(x, 0, h.key, t.Key)
+		x = a.Text(x+1, 0, h.word, t.Dim) + 2
 	}
+	return x
+}
+
+func firstKey(b *pane.Binding) string {
+	if len(b.Keys) == 0 {
+		return ""
+	}
+	return keyName(b.Keys[0])
 }
 
 // keyName gives the name of a key as people know it.

@@ -17,6 +17,7 @@ var update = flag.Bool("update", false, "write the golden frames instead of comp
 const configError = `mesh.toml:12:3: unknown key "prot"
    12 | prot = 8080
       | ^^^^
+
 mesh.toml:20:14: an app cannot depend on itself
    20 | depends_on = ["orders"]
       |               ^^^^^^^^`

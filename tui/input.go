@@ -23,14 +23,15 @@ type input struct {
 	before  string // the filter to go back to
 	err     error
 	options []option
-	pick    int // the chosen option; -1: none
+	pick    int  // the chosen option; -1: none
+	old     bool // the text is the one of before: typing replaces it
 }
 
 // option is a way to go on.
 type option struct{ text, about string }
 
 func newInput(m *model, p pane.Prompt) *input {
-	in := &input{kind: p.Kind, line: textinput.New(), before: m.streams.Filtered(), pick: -1}
+	in := &input{kind: p.Kind, line: textinput.New(), before: m.streams.Filtered(), pick: -1, old: p.Text != ""}
 	in.line.SetVirtualCursor(true)
 	in.line.Focus()
 	in.line.SetValue(p.Text)
@@ -60,10 +61,25 @@ func (in *input) update(m *model, msg tea.Msg) tea.Cmd {
 			return nil
 		}
 	}
+	if in.old && typed(msg) {
+		in.line.SetValue("")
+	}
+	in.old = false
 	in.line, _ = in.line.Update(msg)
 	in.pick = -1
 	in.complete(m)
 	return nil
+}
+
+// typed says whether a message brings text.
+func typed(msg tea.Msg) bool {
+	switch msg := msg.(type) {
+	case tea.KeyPressMsg:
+		return msg.Text != ""
+	case tea.PasteMsg:
+		return true
+	}
+	return false
 }
 
 // choose moves through the options; tab on the only one takes it over.
@@ -206,7 +222,12 @@ func (in *input) draw(m *model, a grid.Area) {
 	if room := w - x - 2; room > 0 && pos > room { // keep the cursor in sight
 		runes, pos, left = runes[pos-room:], room, "‹"
 	}
+	from := x
 	x = a.Text(x, y, left+string(runes[:pos]), t.Text)
+	if in.old {
+		a.Paint(from, y, x-from, t.Selected)
+		a.Text(x+2, y, "typing replaces it, ← edits it, ^u clears", t.Dim)
+	}
 	under := " "
 	if pos < len(runes) {
 		under = string(runes[pos : pos+1])

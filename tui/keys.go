@@ -21,7 +21,7 @@ func (m *model) bindings() []pane.Binding {
 		{Keys: []string{":"}, Name: "palette", Help: "every key as a command", Hint: "command", Do: func(string) pane.Action {
 			return pane.Prompt{Kind: pane.PromptPalette}
 		}},
-		act([]string{"q", "ctrl+c"}, "quit", "stop the mesh and leave", "quit", pane.AskQuit),
+		act([]string{"q", "ctrl+c"}, "quit", "stop the mesh and leave; again: kill it", "quit", pane.AskQuit),
 		act([]string{"space"}, "freeze", "freeze the view; recording goes on", "freeze", pane.AskFreeze),
 		act([]string{"s", "ctrl+o"}, "raw logs", "the logs as they come, without the screen", "", pane.AskRaw),
 		act([]string{"!"}, "notices", "everything the mesh has to say", "", pane.AskNotices),

@@ -247,7 +247,7 @@ func TestQuitNamesWhoIsStillStopping(t *testing.T) {
 	if cmd == nil || s.quit {
 		t.Fatal("Ctrl-C does nothing, or ends the screen at once")
 	}
-	s.shows("stopping: llm, llm-2, orders, web", "ctrl+c: kill now")
+	s.shows("stopping: llm, llm-2, orders, web", "q, ^c: kill now")
 	s.run(cmd) // the mesh stops
 	if !s.quit || !errors.Is(s.m.reason, ReasonQuit) {
 		t.Errorf("left: %v, because of %v; want quit", s.quit, s.m.reason)

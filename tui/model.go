@@ -48,6 +48,7 @@ type model struct {
 	tabs    [pane.Views]int // where the titles end
 	overlay overlay
 	over    int // first line of the overlay that is shown
+	long    int // lines of the overlay
 	input   *input
 	ask     *question
 	keys    []pane.Binding
@@ -104,10 +105,10 @@ func (m *model) Init() tea.Cmd {
 
 // Update routes a message. A panic in it, or in the drawing that follows,
 // ends the screen and nothing else.
-func (m *model) Update(msg tea.Msg) (_ tea.Model, cmd tea.Cmd) {
+func (m *model) Update(msg tea.Msg) (next tea.Model, cmd tea.Cmd) {
 	defer func() {
 		if e := caught(recover()); e != nil {
-			m.fault, cmd = e, tea.Quit
+			m.fault, next, cmd = e, m, tea.Quit
 		}
 	}()
 	begun := m.opt.Now()

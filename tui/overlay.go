@@ -1,6 +1,7 @@
 package tui
 
 import (
+	"strconv"
 	"strings"
 
 	"mesh/tui/grid"
@@ -24,9 +25,13 @@ func (m *model) overlayKey(key string) (taken bool) {
 	case "down", "j":
 		m.over++
 	case "pgup":
-		m.over = max(0, m.over-10)
-	case "pgdown":
-		m.over += 10
+		m.over = max(0, m.over-m.page())
+	case "pgdown", "space":
+		m.over += m.page()
+	case "home", "g":
+		m.over = 0
+	case "end", "G":
+		m.over = m.long
 	case "esc", "?", "!", "q", "enter", "backspace":
 		m.overlay = overNone
 	default:
@@ -34,6 +39,41 @@ func (m *model) overlayKey(key string) (taken bool) {
 		return false
 	}
 	return true
+}
+
+// page is how far a page of the overlay goes.
+func (m *model) page() int {
+	_, h := m.body.Size()
+	return max(1, h-1)
+}
+
+// scrolled notes how long the overlay is and keeps the position within it.
+func (m *model) scrolled(long, h int) {
+	m.long = long
+	m.over = max(0, min(m.over, long-h))
+}
+
+// drawPosition draws the line below an overlay: the keys that move it, and
+// which of its lines are shown.
+func (m *model) drawPosition(a grid.Area) {
+	w, _ := a.Size()
+	_, h := m.body.Size()
+	t := m.world.Theme
+	x := a.Text(1, 0, "esc", t.Key)
+	x = a.Text(x+1, 0, "close", t.Dim)
+	if m.long <= h {
+		return
+	}
+	at := "lines " + strconv.Itoa(m.over+1) + "–" + strconv.Itoa(min(m.long, m.over+h)) + " of " + strconv.Itoa(m.long)
+	room := w - grid.Width(at) - 3
+	a.Right(w-1, 0, at, t.Title)
+	for _, p := range [][2]string{{"↑↓", "scroll"}, {"pgup pgdn", "page"}, {"g", "top"}, {"G", "end"}} {
+		if x+3+grid.Width(p[0]+p[1]) > room {
+			return
+		}
+		x = a.Text(x+2, 0, p[0], t.Key)
+		x = a.Text(x+1, 0, p[1], t.Dim)
+	}
 }
 
 // drawHelp draws the keys that work in the present view.
@@ -70,7 +110,7 @@ func (m *model) drawHelp(a grid.Area) {
 	w, h := a.Size()
 	cols := max(1, min(3, w/56))
 	per := (len(lines) + cols - 1) / cols
-	m.over = min(m.over, max(0, per-h))
+	m.scrolled(per, h)
 	for i, l := range lines {
 		x, y := i/per*(w/cols), i%per-m.over
 		box := a.Sub(x, 0, w/cols-1, h)
@@ -85,15 +125,24 @@ func (m *model) drawHelp(a grid.Area) {
 
 // drawNotices draws everything the mesh has to say, the latest first.
 func (m *model) drawNotices(a grid.Area) {
-	w, h := a.Size()
+	_, h := a.Size()
 	all := m.world.Mesh.Notices
 	if len(all) == 0 {
+		m.scrolled(0, h)
 		a.Text(2, 1, "nothing to say: all is well", m.world.Theme.Dim)
 		return
 	}
-	m.over = min(m.over, len(all)-1)
-	y := 0
-	for i := len(all) - 1 - m.over; i >= 0 && y < h; i-- {
-		y += m.drawNotice(a.Sub(0, y, w, h-y), &all[i]) + 1
+	var items []item
+	for i := len(all) - 1; i >= 0; i-- {
+		items = append(items, split(&all[i])...)
+	}
+	long := len(items) - 1 // a line between two
+	for i := range items {
+		long += m.drawItem(a.Rows(0, 0), 0, &items[i])
+	}
+	m.scrolled(long, h)
+	y := -m.over
+	for i := range items {
+		y += m.drawItem(a, y, &items[i]) + 1
 	}
 }

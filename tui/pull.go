@@ -193,6 +193,9 @@ func (m *model) take(p *pulled) tea.Cmd {
 	if p.gen != m.pulling.gen {
 		return nil
 	}
+	if m.raw.leaving {
+		m.raw.on, m.raw.leaving = false, false
+	}
 	moved := m.takeFlows(p)
 	if m.logs.Lines.Add(p.log, p.logAfter, p.logs) {
 		moved = true

@@ -55,10 +55,12 @@ func (m *model) interrupt() tea.Cmd {
 	return m.quit()
 }
 
-// quit stops the mesh, after a question when it belongs to another process.
+// quit stops the mesh, after a question when it belongs to another process. The
+// second time, while it stops, it kills.
 func (m *model) quit() tea.Cmd {
-	if m.quitting {
-		return nil
+	if m.quitting || (m.world.Mesh.Stopping && !m.opt.Attached) {
+		m.reason = ReasonKill
+		return tea.Quit
 	}
 	if !m.opt.Attached {
 		return m.stopMesh()
@@ -75,7 +77,7 @@ func (m *model) quit() tea.Cmd {
 // stopping, until it is done.
 func (m *model) stopMesh() tea.Cmd {
 	m.quitting, m.overlay, m.input, m.world.Frozen = true, overNone, nil, false
-	return tea.Batch(m.pull(0), func() tea.Msg {
+	return tea.Batch(m.pull(m.raw.pause()), func() tea.Msg {
 		c := state.Command{Op: state.Down}
 		return finished{command: c, err: m.do(c)}
 	})
@@ -113,6 +115,15 @@ func (m *model) stopping() string {
 		return "stopping…"
 	}
 	return "stopping: " + strings.Join(names, ", ")
+}
+
+// killKeys says which keys kill the mesh while it stops. That of somebody else
+// is not killed by a q, which may be meant for this screen only.
+func (m *model) killKeys() string {
+	if m.opt.Attached && !m.quitting {
+		return "ctrl+c: kill now"
+	}
+	return "q, ^c: kill now"
 }
 
 func countOf(n int) string {

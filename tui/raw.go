@@ -20,6 +20,9 @@ type raw struct {
 	on    bool
 	after uint64 // number of the last line that was written
 	lost  uint64 // lines that came faster than they could be read
+	// leaving says that the line below the logs is wiped out before the screen
+	// comes back: nobody else would.
+	leaving bool
 }
 
 // enterRaw leaves the screen for the raw logs.
@@ -28,24 +31,44 @@ func (m *model) enterRaw() tea.Cmd {
 	return m.pull(settle)
 }
 
+// pause gives the time that the terminal needs before the screen comes back.
+func (r *raw) pause() time.Duration {
+	if r.leaving {
+		return settle
+	}
+	return 0
+}
+
 // rawKey takes a key while the raw logs are shown.
 func (m *model) rawKey(key string) tea.Cmd {
 	switch key {
 	case "s", "esc", "ctrl+o", "enter":
-		m.raw.on = false
-		return m.pull(0)
+		m.raw.leaving = true
+		return m.pull(settle)
 	case "q":
-		m.raw.on = false
-		return m.quit()
+		m.raw.leaving = true
+		return m.quitRaw()
 	}
 	return nil
 }
 
+// quitRaw quits; when that raises a question, the screen comes back for it.
+func (m *model) quitRaw() tea.Cmd {
+	cmd := m.quit()
+	if m.ask != nil {
+		cmd = m.pull(m.raw.pause())
+	}
+	return cmd
+}
+
 // rawStatus gives the line below the raw logs.
 func (m *model) rawStatus() string {
+	if m.raw.leaving || m.reason != nil {
+		return ""
+	}
 	text := " raw logs of " + grid.Plain(m.world.Mesh.Name) + "  s back to the screen  q quit "
 	if s := m.stopping(); s != "" {
-		text = " " + s + "  ctrl+c: kill now "
+		text = " " + s + "  " + m.killKeys() + " "
 	}
 	m.buf.Plain = m.opt.NoColor
 	m.buf.Resize(max(1, m.w-1), 1)

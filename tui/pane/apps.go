@@ -19,6 +19,7 @@ type Apps struct {
 	selected string // name of the selected row
 	top      int
 	cols     []column[appRow]
+	why      int // width of the column for the words about a row; 0: they stand below
 	keys     []Binding
 	tops     []int // the first line of each row that was drawn, and the one after the last
 }

@@ -111,6 +111,12 @@ func (a *Apps) columns() []column[appRow] {
 			}
 			return count(uint64(r.live)), a.w.Theme.Good
 		})},
+		{title: "why", width: 24, grow: 1, drop: 12, draw: text(func(r *appRow) (string, grid.Style) {
+			if !a.beside(r) {
+				return "", a.w.Theme.Dim
+			}
+			return a.words(r), a.w.Theme.why(r.phase())
+		})},
 	}
 }
 
@@ -124,7 +130,7 @@ func port(n int) string {
 // words gives what is written below a row: why it is in its phase, and when
 // it is tried again.
 func (a *Apps) words(r *appRow) string {
-	why := r.reason()
+	why := Brief(r.reason())
 	if r.inst != nil && r.phase() == state.Backoff && r.inst.Next.After(a.w.Now) {
 		why = strings.TrimSpace(why + " · tries again in " + whole(r.inst.Next.Sub(a.w.Now)+999_999_999))
 	}
@@ -134,10 +140,38 @@ func (a *Apps) words(r *appRow) string {
 	return why
 }
 
+// beside says whether the words about a row stand in it, and not below.
+func (a *Apps) beside(r *appRow) bool {
+	why := a.words(r)
+	return a.why > 0 && why != "" && r.phase() != state.Ready && !strings.Contains(why, "\n") && grid.Width(why) <= a.why
+}
+
+// why gives the style of the words about a phase.
+func (t *Theme) why(p state.Phase) grid.Style {
+	if broken(p) {
+		return t.Bad
+	}
+	return t.Dim
+}
+
+// lay places the columns; that of the names is as wide as they need.
+func (a *Apps) lay(w int) []placed {
+	a.cols[0].most = 0
+	for i := range a.rows {
+		a.cols[0].most = max(a.cols[0].most, grid.Width(a.rows[i].name)+4)
+	}
+	at := place(a.cols, w)
+	a.why = 0
+	if last := at[len(at)-1]; last.col == len(a.cols)-1 {
+		a.why = last.w
+	}
+	return at
+}
+
 // height gives the lines that a row takes in w columns.
 func (a *Apps) height(r *appRow, w int) int {
 	why := a.words(r)
-	if why == "" || (r.phase() == state.Ready && !broken(r.phase())) {
+	if why == "" || r.phase() == state.Ready || a.beside(r) {
 		return 1
 	}
 	n := 0
@@ -155,6 +189,7 @@ func (a *Apps) Draw(area grid.Area) {
 		area.Text(2, 1, "no apps yet: add an [apps.NAME] table to mesh.toml", t.Dim)
 		return
 	}
+	at := a.lay(w - 2)
 	need := 1
 	for i := range a.rows {
 		need += a.height(&a.rows[i], w)
@@ -163,7 +198,6 @@ func (a *Apps) Draw(area grid.Area) {
 	if h < 12 {
 		top = h
 	}
-	at := place(a.cols, w-2)
 	header(area.Sub(2, 0, w-2, 1), a.cols, at, -1, false, t.Dim)
 	a.drawRows(area.Rows(1, top-1), at)
 	a.drawTail(area.Rows(top, -1))
@@ -200,11 +234,7 @@ func (a *Apps) drawRows(area grid.Area, at []placed) {
 
 func (a *Apps) drawWords(area grid.Area, r *appRow) {
 	_, h := area.Size()
-	st := a.w.Theme.Dim
-	if broken(r.phase()) {
-		st = a.w.Theme.Bad
-	}
-	y := 0
+	st, y := a.w.Theme.why(r.phase()), 0
 	for line := range strings.SplitSeq(a.words(r), "\n") {
 		if y >= h {
 			return

@@ -3,6 +3,7 @@ package pane
 import (
 	"math"
 	"strconv"
+	"strings"
 	"time"
 
 	"mesh/runtime/flow/filter"
@@ -76,4 +77,31 @@ func trimmed(d, unit time.Duration, digits int) string {
 	pow := math.Pow10(digits)
 	v := math.Round(float64(d)/float64(unit)*pow) / pow
 	return strconv.FormatFloat(v, 'f', -1, 64)
+}
+
+// longAside is how long a remark in brackets may be where there is little room.
+const longAside = 40
+
+// Brief leaves out long remarks in brackets, such as all of a PATH; the list of
+// notices has them.
+func Brief(s string) string {
+	var out strings.Builder
+	for {
+		from := strings.IndexByte(s, '(')
+		if from < 0 {
+			break
+		}
+		n := strings.IndexByte(s[from:], ')')
+		if n < 0 {
+			break
+		}
+		if n <= longAside {
+			out.WriteString(s[:from+n+1])
+		} else {
+			out.WriteString(strings.TrimSuffix(s[:from], " "))
+		}
+		s = s[from+n+1:]
+	}
+	out.WriteString(s)
+	return out.String()
 }

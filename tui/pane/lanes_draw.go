@@ -32,7 +32,7 @@ func (l *Lanes) Draw(area grid.Area) {
 	if h < 3 {
 		return
 	}
-	below := inspectorHeight(h, len(lanes))
+	below := inspectorHeight(w, h, len(lanes))
 	label := min(26, max(12, w/6))
 	stats := 0
 	if w >= 104 {
@@ -58,8 +58,12 @@ func (l *Lanes) Draw(area grid.Area) {
 	l.drawBelow(area.Rows(h-below, -1), lanes)
 }
 
-func inspectorHeight(h, lanes int) int {
+// inspectorHeight gives the lines below the lanes; in a narrow terminal what
+// is said there needs more of them.
+func inspectorHeight(w, h, lanes int) int {
 	switch free := h - 2 - lanes; {
+	case free >= 10 && w < 120:
+		return 8
 	case free >= 6:
 		return 6
 	case free >= 4:

@@ -36,18 +36,20 @@ func (l *Lanes) drawBelow(a grid.Area, lanes []*trace.Lane) {
 		if ok {
 			l.drawWay(a.Rows(y+2, 1), lanes, lane, m)
 		}
-		l.drawLaneWords(a.Rows(y+3, 1), lane)
-		l.drawLegend(a.Rows(y+4, 1))
+		more := min(2, h-5) // lines for each of the last two
+		l.drawLaneWords(a.Rows(y+3, more), lane)
+		l.drawLegend(a.Rows(y+3+more, more))
 	case h >= 4:
 		l.drawLaneWords(a.Rows(y+2, 1), lane)
 	}
 }
 
-// words draws pairs of a name and a value on one line.
+// words draws pairs of a name and a value, the most important first: they go
+// on in the next line, and those that no line has room for are left out.
 type words struct {
-	a grid.Area
-	t *Theme
-	x int
+	a    grid.Area
+	t    *Theme
+	x, y int
 }
 
 func (w *words) add(name, value string) {
@@ -55,9 +57,25 @@ func (w *words) add(name, value string) {
 		return
 	}
 	if name != "" {
-		w.x = w.a.Text(w.x, 0, name+" ", w.t.Dim)
+		name += " "
 	}
-	w.x = w.a.Text(w.x, 0, value, w.t.Text) + 2
+	if w.fits(grid.Width(name) + grid.Width(value)) {
+		w.x = w.a.Text(w.x, w.y, name, w.t.Dim)
+		w.x = w.a.Text(w.x, w.y, value, w.t.Text) + 2
+	}
+}
+
+// fits finds the line for n columns.
+func (w *words) fits(n int) bool {
+	width, height := w.a.Size()
+	if w.x+n <= width {
+		return true
+	}
+	if w.y+1 < height && n+3 <= width {
+		w.x, w.y = 3, w.y+1
+		return true
+	}
+	return false
 }
 
 func (l *Lanes) drawStatus(a grid.Area) {
@@ -117,33 +135,50 @@ func (l *Lanes) drawChunk(a grid.Area, lane *trace.Lane, m trace.Mark) {
 	}
 	line.add("bytes", approx+strconv.FormatUint(m.Off, 10)+"–"+strconv.FormatUint(m.End(), 10))
 	line.add("size", strconv.Itoa(m.Size))
+	if m.Hold >= 0 {
+		line.add("hold", filter.Seconds(m.Hold))
+	}
 	line.add("at", exact(m.At))
 	if i, ok := lane.Index(m.N); ok && i > 0 {
 		line.add("gap", filter.Seconds(m.At-lane.Marks[i-1].At))
-	}
-	if m.Hold >= 0 {
-		line.add("hold", filter.Seconds(m.Hold))
 	}
 	line.add("clock", l.view.Begun.Add(m.At).Format("15:04:05.000"))
 }
 
 // drawWay draws when the last byte of the chunk passed each hop, and how long
-// it took from one to the next.
+// it was held from one to the next. Where there is no room for the chunks that
+// held it there, they are left out, and then names are shortened.
 func (l *Lanes) drawWay(a grid.Area, lanes []*trace.Lane, lane *trace.Lane, m trace.Mark) {
+	w, _ := a.Size()
+	for _, how := range []wayStyle{{chunks: true}, {}, {short: true}} {
+		if end := l.way(a.Rows(0, 0), lanes, lane, m, how); end <= w || how.short {
+			l.way(a, lanes, lane, m, how)
+			return
+		}
+	}
+}
+
+// wayStyle says how much of a way is written.
+type wayStyle struct{ chunks, short bool }
+
+func (l *Lanes) way(a grid.Area, lanes []*trace.Lane, lane *trace.Lane, m trace.Mark, how wayStyle) (x int) {
 	t := l.w.Theme
-	x, last := 1, time.Duration(-1)
+	last := time.Duration(-1)
+	x = 1
 	for _, one := range lanes {
 		if one.Dir != lane.Dir {
 			continue
 		}
 		from, to := l.name(one)
+		if how.short {
+			from, to = short(from), short(to)
+		}
 		if last < 0 {
 			x = a.Text(x, 0, from, t.Name(from))
 		}
 		at, ok := one.Passed(m.End() - 1)
 		if !ok {
-			a.Text(x, 0, " ╌ not yet ▸ "+to, t.Dim)
-			return
+			return a.Text(x, 0, " ╌ not yet ▸ "+to, t.Dim)
 		}
 		took := exact(at.At)
 		if last >= 0 {
@@ -152,10 +187,19 @@ func (l *Lanes) drawWay(a grid.Area, lanes []*trace.Lane, lane *trace.Lane, m tr
 		last = at.At
 		x = a.Text(x, 0, " ─ "+took+" ▸ ", t.Dim)
 		x = a.Text(x, 0, to, t.Name(to))
-		if at.N != m.N || at.Size != m.Size {
-			x = a.Text(x, 0, " (in chunk "+ordinal(at.N)+" of "+size(uint64(at.Size))+")", t.Dim)
+		if how.chunks && (at.N != m.N || at.Size != m.Size) {
+			x = a.Text(x, 0, " (chunk "+ordinal(at.N)+", "+size(uint64(at.Size))+"B)", t.Dim)
 		}
 	}
+	return x
+}
+
+// short gives a name in fewer letters.
+func short(name string) string {
+	if name == "sidecar" {
+		return "sc"
+	}
+	return name
 }
 
 func (l *Lanes) drawLaneWords(a grid.Area, lane *trace.Lane) {
@@ -164,26 +208,28 @@ func (l *Lanes) drawLaneWords(a grid.Area, lane *trace.Lane) {
 	x := a.Text(1, 0, lane.Dir.String()+" "+from+" ▸ "+to, t.Title)
 	line := words{a: a, t: t, x: x + 2}
 	v, _ := l.view.Lane(lane.Dir, lane.Hop)
-	line.add("", count(v.Chunks)+" chunks "+size(v.Bytes))
+	line.add("", chunks(v.Chunks)+" "+size(v.Bytes))
+	if lane.Holds.N > 0 {
+		line.add("hold p50", filter.Seconds(lane.Holds.Quantile(0.5)))
+		line.add("p99", filter.Seconds(lane.Holds.Quantile(0.99)))
+	}
 	if lane.Gaps.N > 0 {
 		line.add("gap p50", filter.Seconds(lane.Gaps.Quantile(0.5)))
 		line.add("p99", filter.Seconds(lane.Gaps.Quantile(0.99)))
 		line.add("max", filter.Seconds(max(v.Gap, lane.Gaps.Max)))
 	}
 	if lane.Holds.N > 0 {
-		line.add("hold p50", filter.Seconds(lane.Holds.Quantile(0.5)))
-		line.add("p99", filter.Seconds(lane.Holds.Quantile(0.99)))
 		line.add("merged", strconv.Itoa(lane.Merges))
 		line.add("split", strconv.Itoa(lane.Splits))
 	}
 	if n := lane.Lost + lane.Dropped; n > 0 {
-		line.x = a.Text(line.x, 0, "−"+strconv.FormatUint(n, 10)+" marks", t.Warn) + 2
+		line.add("marks lost", strconv.FormatUint(n, 10))
 	}
 }
 
 func (l *Lanes) drawLegend(a grid.Area) {
 	t := l.w.Theme
-	x := 1
+	line := words{a: a, t: t, x: 1}
 	for _, s := range []struct {
 		sign, means string
 		st          grid.Style
@@ -197,9 +243,19 @@ func (l *Lanes) drawLegend(a grid.Area) {
 		{"■", "end", t.Dim},
 		{"✖", "broken off", t.Bad},
 	} {
-		x = a.Text(x, 0, s.sign, s.st)
-		x = a.Text(x+1, 0, s.means, t.Dim) + 2
+		if line.fits(grid.Width(s.sign) + 1 + grid.Width(s.means)) {
+			line.x = a.Text(line.x, line.y, s.sign, s.st)
+			line.x = a.Text(line.x+1, line.y, s.means, t.Dim) + 2
+		}
 	}
+}
+
+// chunks counts chunks in words.
+func chunks(n uint64) string {
+	if n == 1 {
+		return "1 chunk"
+	}
+	return count(n) + " chunks"
 }
 
 // exact writes a time with all its microseconds.

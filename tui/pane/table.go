@@ -6,6 +6,7 @@ import "mesh/tui/grid"
 type column[T any] struct {
 	title string
 	width int  // in cells; of a growing column the least
+	most  int  // of a growing column the most; 0: no limit
 	grow  int  // its share of what the others leave; 0: none
 	right bool // the title stands at the right
 	drop  int  // which column goes first when there is no room; 0: never
@@ -54,6 +55,9 @@ func arrange[T any](cols []column[T], gone []bool, w, free int) (out []placed) {
 		width := cols[i].width
 		if n := cols[i].grow; n > 0 && free > 0 {
 			share := free * n / growing
+			if cols[i].most > 0 {
+				share = min(share, max(0, cols[i].most-width))
+			}
 			width, free, growing = width+share, free-share, growing-n
 		}
 		width = min(width, w-x)
