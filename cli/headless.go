@@ -249,8 +249,14 @@ func invocation(v flow.View) string {
 	if v.Err != "" {
 		outcome = "broke off after " + v.Age.Round(100*time.Microsecond).String() + ": " + v.Err
 	}
-	up, _ := v.Lane(flow.Request, flow.CallerIn)
-	down, _ := v.Lane(flow.Reply, flow.CallerOut)
+	up, ok := v.Lane(flow.Request, flow.CallerIn)
+	if !ok { // the caller is elsewhere
+		up, _ = v.Lane(flow.Request, flow.CalleeIn)
+	}
+	down, ok := v.Lane(flow.Reply, flow.CallerOut)
+	if !ok {
+		down, _ = v.Lane(flow.Reply, flow.CalleeOut)
+	}
 	return fmt.Sprintf("%s ▸ %s %s %s %s  ↑ %s in %d  ↓ %s in %d  first byte %v  %s",
 		caller, callee, v.Verb, v.Path, outcome, size(up.Bytes), up.Chunks, size(down.Bytes), down.Chunks,
 		down.First.Round(100*time.Microsecond), v.Transport)

@@ -68,8 +68,11 @@ func (e Env) screen(mesh local, flows tui.Flows, super *supervisor.Supervisor, d
 		switch {
 		case errors.Is(err, tui.ReasonKill):
 			super.Kill()
-			return nil
+			return &exitError{code: 130}
 		case err == nil, errors.Is(err, tui.ReasonQuit):
+			return nil
+		}
+		if ctx.Err() != nil { // the mesh has stopped, and the terminal took no more
 			return nil
 		}
 		_, _ = fmt.Fprintf(e.Stderr, "mesh: %v\n  the mesh runs on; `mesh attach` in %s shows it again, `mesh down` stops it\n", err, dir)

@@ -162,22 +162,23 @@ func (e Env) up(ctx context.Context, f upFlags, only []string) error {
 	}
 	g.Add("control", ctl.Run)
 	local := local{super, book}
-	if !screen {
+	// What shows the mesh, and what hears the second Ctrl-C, stays until it has stopped.
+	if screen {
+		g.Add("screen", e.screen(local, flows, super, dir))
+	} else {
 		g.Add("headless", newHeadless(e.Stdout, local, flows, e.color()).Run)
 	}
-	g.Add("supervisor", super.Run)
-	g.Add("watch", watcher.Run)
 	g.Add("kill", func(ctx context.Context) error {
 		select {
 		case <-e.Kill:
 			super.Kill()
 		case <-ctx.Done():
 		}
+		<-ctx.Done()
 		return nil
 	})
-	if screen {
-		g.Add("screen", e.screen(local, flows, super, dir))
-	}
+	g.Add("supervisor", super.Run)
+	g.Add("watch", watcher.Run)
 	if err := g.Run(ctx); err != nil {
 		return err
 	}

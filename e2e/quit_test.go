@@ -38,7 +38,11 @@ func TestQuitLeavesNothing(t *testing.T) {
 		{"SIGKILL", []syscall.Signal{syscall.SIGKILL}, -1},
 	} {
 		t.Run(how.name, func(t *testing.T) {
-			p := newProject(t, family)
+			toml := family
+			if len(how.signals) > 1 {
+				toml = strings.Replace(toml, `grace = "1s"`, `grace = "60s"`, 1)
+			}
+			p := newProject(t, toml)
 			r := p.up()
 			r.ready("family", "web", "wrapped")
 			r.await("the family", func() bool { return len(p.pids("pids")) == 3 })
@@ -48,12 +52,16 @@ func TestQuitLeavesNothing(t *testing.T) {
 				i := r.instance(name)
 				ports = append(ports, i.AppPort, i.HTTPPort, i.GRPCPort, i.PeerPort)
 			}
-			for _, s := range how.signals {
+			began := time.Now()
+			for i, s := range how.signals {
+				if i > 0 { // signals that are not waited for become one
+					r.await("word of the stop", func() bool { return strings.Contains(r.out.String(), "stopping") })
+					began = time.Now()
+				}
 				if err := r.cmd.Process.Signal(s); err != nil {
 					t.Fatal(err)
 				}
 			}
-			began := time.Now()
 			if how.code >= 0 {
 				r.await("word of the stop", func() bool { return strings.Contains(r.out.String(), "stopping") })
 				if d := time.Since(began); d > 2*time.Second {
@@ -64,6 +72,9 @@ func TestQuitLeavesNothing(t *testing.T) {
 			case <-r.exited:
 			case <-time.After(patience):
 				t.Fatal("mesh does not end")
+			}
+			if d := time.Since(began); len(how.signals) > 1 && d > 1500*time.Millisecond {
+				t.Errorf("after the second signal mesh took %v to kill an app with a grace of a minute", d)
 			}
 			if code := r.cmd.ProcessState.ExitCode(); code != how.code {
 				t.Errorf("exit code %d, want %d", code, how.code)
