@@ -113,7 +113,7 @@ func New(o Options) (s *Sidecar, err error) {
 		s.meter = newMeter(o.Metrics)
 	}
 	s.in = stream.NewInbound(stream.HandlerFunc(s.callApp), stream.InboundOptions{
-		AppID: o.AppID, Flows: o.Flows,
+		AppID: o.AppID, Instance: o.Instance, Flows: o.Flows,
 		Panicked: func(v any, stack []byte) {
 			o.Log.Error("a call from a peer panicked", slog.Any("panic", v), slog.String("stack", string(stack)))
 		},

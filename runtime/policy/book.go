@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 	"sync/atomic"
 
 	"mesh/runtime/stream"
@@ -46,7 +47,8 @@ func (b *Book) Wrap(next stream.Handler) stream.Handler {
 	}
 	disturbed := b.Faults.Wrap(next)
 	return stream.HandlerFunc(func(ctx context.Context, c *stream.Call) (*stream.Reply, error) {
-		p := b.Find(c.AppID)
+		target, _, _ := strings.Cut(c.AppID, ".") // without the namespace
+		p := b.Find(target)
 		if p == (Policy{}) {
 			return disturbed.Handle(ctx, c)
 		}

@@ -19,8 +19,9 @@ import (
 
 // InboundOptions say whom an Inbound serves.
 type InboundOptions struct {
-	AppID string         // the app behind the handler
-	Flows *flow.Recorder // nil: nothing is recorded
+	AppID    string         // the app behind the handler
+	Instance string         // the instance of it, for the records
+	Flows    *flow.Recorder // nil: nothing is recorded
 
 	// Panicked is told of a panic in a call, which ends that call only; may be nil.
 	Panicked func(v any, stack []byte)
@@ -33,13 +34,15 @@ type Inbound struct {
 	appID    string
 	flows    *flow.Recorder
 	panicked func(v any, stack []byte)
+	here     *flow.Peer // this end, for calls from elsewhere
 	pool     bufferPool
 	closers  sync.WaitGroup
 }
 
 // NewInbound gives the far end of the wire in front of h.
 func NewInbound(h Handler, o InboundOptions) *Inbound {
-	return &Inbound{handler: h, appID: o.AppID, flows: o.Flows, panicked: o.Panicked}
+	here := &flow.Peer{Instance: o.Instance, Transport: string(GRPC)}
+	return &Inbound{handler: h, appID: o.AppID, flows: o.Flows, panicked: o.Panicked, here: here}
 }
 
 // Register adds the service to a server made with ServerOptions.
@@ -174,6 +177,9 @@ func (in *Inbound) join(ctx context.Context, c *Call) (began bool) {
 		id, _ = flow.ParseID(v[0]) // what is no id gets a new one
 	}
 	c.Flow, began = in.flows.Join(id, flow.Head{Caller: c.Header.Get(HeaderCaller), Callee: in.appID, Verb: c.Verb, Path: "/" + c.Path, Kind: "http"})
+	if began { // the caller's sidecar lives elsewhere, or is not watched
+		c.Flow.Route(in.here)
+	}
 	return began
 }
 
