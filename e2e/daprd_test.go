@@ -124,16 +124,21 @@ func (p pairing) url(path string) string {
 	return p.base + "v1.0/invoke/" + p.to + "/method/" + strings.TrimPrefix(path, "/")
 }
 
+// unique makes an app id that of this run alone.
+func unique(id string) string { return fmt.Sprintf("%s-%d", id, os.Getpid()) }
+
 // pairUp starts a mesh that announces itself on an interface, and a daprd, and
 // waits until each finds the other.
 func pairUp(t *testing.T, iface string) (r *running, d *daprd, both map[string]pairing) {
 	t.Helper()
-	d = startDaprd(t, "real")
-	r = newProject(t, meshWith("auto")+"[mesh.mdns]\ninterface = \""+iface+"\"\n").up()
-	r.ready("web", "client")
+	// Whoever else tests on this host must not be called by mistake.
+	web, other := unique("web"), unique("real")
+	d = startDaprd(t, other)
+	r = newProject(t, strings.ReplaceAll(meshWith("auto"), "apps.web", "apps."+web)+"[mesh.mdns]\ninterface = \""+iface+"\"\n").up()
+	r.ready(web, "client")
 	both = map[string]pairing{
-		"daprd to mesh": {d.url(""), "web"},
-		"mesh to daprd": {fmt.Sprintf("http://127.0.0.1:%d/", r.instance("client").HTTPPort), "real"},
+		"daprd to mesh": {d.url(""), web},
+		"mesh to daprd": {fmt.Sprintf("http://127.0.0.1:%d/", r.instance("client").HTTPPort), other},
 	}
 	for way, p := range both {
 		await(t, way, func() bool {
@@ -277,7 +282,7 @@ func TestDaprdRestart(t *testing.T) {
 	for i := range 3 {
 		name := fmt.Sprintf("again-%d", i)
 		t.Run(name, func(t *testing.T) {
-			d := startDaprd(t, "again")
+			d := startDaprd(t, unique("again"))
 			began := time.Now()
 			await(t, name, func() bool {
 				code, body, err := get(t.Context(), pairing{base, d.id}.url("who"))
