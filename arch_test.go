@@ -52,6 +52,7 @@ func floor() map[string][]string {
 		"mesh/tui/trace":                      {"mesh/runtime/flow", "mesh/runtime/flow/filter"},
 		"mesh/convert":                        {"mesh/supervisor/config", "mesh/runtime/resource"},
 		"mesh/convert/export":                 {"mesh/supervisor/config", "mesh/runtime/resource", "mesh/convert"},
+		"mesh/latency":                        {},
 		"mesh/mdnsresolve":                    {},
 		"mesh/bench/streams":                  {},
 		"mesh/bench/hops":                     {},
