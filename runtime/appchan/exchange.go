@@ -206,6 +206,9 @@ func (x *exchange) readHead() error {
 		switch {
 		case h.status == http.StatusContinue && x.proceed != nil:
 			x.decide(true)
+		case h.status == http.StatusSwitchingProtocols && x.call.Upgrade != "":
+			x.beginTunnel(h)
+			return nil
 		case h.status == http.StatusSwitchingProtocols:
 			return errors.New("the app switched protocols, which nobody asked for")
 		case h.status >= 200:
@@ -214,6 +217,8 @@ func (x *exchange) readHead() error {
 			}
 			x.begin(h)
 			return nil
+		case h.status != http.StatusContinue && x.call.Inform != nil:
+			x.call.Inform(h.status, h.header)
 		}
 	}
 }

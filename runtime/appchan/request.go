@@ -1,6 +1,7 @@
 package appchan
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -47,6 +48,13 @@ func (a *App) appendHead(b []byte, c *stream.Call) ([]byte, error) {
 	}
 	if a.o.Token != "" {
 		b = appendField(b, tokenHeader, a.o.Token)
+	}
+	if c.Upgrade != "" {
+		if !isValue(c.Upgrade) {
+			return nil, errors.New("the name of the protocol to speak holds a control character")
+		}
+		b = append(b, "Connection: Upgrade\r\n"...)
+		b = appendField(b, "Upgrade", c.Upgrade)
 	}
 	switch {
 	case c.Body == nil && !expectsBody(c.Verb):

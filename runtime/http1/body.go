@@ -33,6 +33,7 @@ type Body struct {
 	c        *conn
 	state    bodyState
 	chunked  bool
+	tunnel   bool  // the body is all that comes
 	remain   int64 // bytes left of the body or of the current chunk
 	trailer  *http.Header
 	trailers int
@@ -195,6 +196,8 @@ func (b *Body) lost(err error) error {
 	switch {
 	case b.c.over.Load():
 		b.err = errStopped
+	case b.tunnel && errors.Is(err, io.EOF):
+		b.err = io.EOF
 	case err == nil, errors.Is(err, io.EOF):
 		b.err = io.ErrUnexpectedEOF
 	default:

@@ -1,8 +1,10 @@
 package http1
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"net/url"
@@ -106,6 +108,27 @@ func (r *Response) Reply(status int, h http.Header, length int64) {
 		r.status = status
 		r.begin(h, length)
 	}
+}
+
+// Switch replies with 101 and makes the connection a tunnel: what is written is
+// sent as it is, and the Body that it gives reads what the client sends, up to
+// its end. The connection ends with the request.
+func (r *Response) Switch(protocol string, h http.Header) (*Body, error) {
+	if r.mode != undecided {
+		return nil, errors.New("switching protocols after the reply has begun")
+	}
+	r.hold()
+	b := appendStatus(r.buf, http.StatusSwitchingProtocols)
+	b = append(b, "Connection: Upgrade\r\n"...)
+	b = appendFields(b, "Upgrade", []string{protocol})
+	for key, values := range h {
+		b = appendFields(b, key, values)
+	}
+	r.buf = append(b, "\r\n"...)
+	r.status, r.mode, r.closeAfter = http.StatusSwitchingProtocols, untilClose, true
+	r.c.drained.Store(false) // the client's end is one of two now
+	r.body.state, r.body.remain, r.body.tunnel = bodyData, math.MaxInt64, true
+	return &r.body, r.FlushError()
 }
 
 // begin makes the head.

@@ -32,3 +32,7 @@ type sequenceError struct{ got, want uint64 }
 func (e *sequenceError) Error() string {
 	return fmt.Sprintf("invalid sequence number received: %d (expected: %d)", e.got, e.want)
 }
+
+// ErrNoUpgrade says that a call asks for another protocol where it cannot be
+// passed on: on the way to another process.
+var ErrNoUpgrade = errors.New("another protocol (Upgrade) can be spoken only between apps of one mesh with `transport = \"auto\"`")

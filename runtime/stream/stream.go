@@ -39,6 +39,14 @@ type Call struct {
 
 	// Trailer gives the request's trailers once Body has returned io.EOF; nil: none.
 	Trailer func() http.Header
+
+	// Upgrade names the protocol, such as websocket, that the caller would like
+	// to speak from now on; "": none. The call has no body then.
+	Upgrade string
+
+	// Inform is told of informational replies, such as 103, before Handle
+	// returns; nil: nobody wants to know. It does not keep the headers.
+	Inform func(status int, h http.Header)
 }
 
 // Reply is the answer to a Call. Whoever receives it closes Body, which ends
@@ -53,6 +61,11 @@ type Reply struct {
 
 	// Trailer gives the reply's trailers once Body has returned io.EOF; nil: none.
 	Trailer func() http.Header
+
+	// Tunnel takes what the caller sends after a reply with status 101, which
+	// only a Call with Upgrade gets; Body gives what comes back. Closing Tunnel
+	// tells the app that no more comes. nil: the protocol stays as it is.
+	Tunnel io.WriteCloser
 
 	// GRPC is what an app that speaks gRPC answered, nil when it speaks HTTP.
 	// Status says the same as HTTP does, and so does Body when it is an error.

@@ -1,6 +1,8 @@
 package httpapi
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -21,6 +23,8 @@ type invocation struct {
 	call stream.Call
 	body body
 	sink sink
+
+	cancel context.CancelCauseFunc // of a call that may become a tunnel; nil otherwise
 }
 
 // invoke calls the app that a request names and passes its reply back.
@@ -35,6 +39,7 @@ func (s *Server) invoke(w http.ResponseWriter, r *http.Request) {
 		writeError(w, api.AsError(err))
 		return
 	}
+	upgrade := upgradeOf(w, r)
 	stream.StripHopByHop(r.Header)
 	in := &invocation{}
 	f := s.o.Recorder.Begin(flow.Head{
@@ -42,11 +47,19 @@ func (s *Server) invoke(w http.ResponseWriter, r *http.Request) {
 	})
 	in.call = stream.Call{
 		AppID: to.appID, Verb: method, Path: to.path[1:], Query: r.URL.RawQuery,
-		Header: r.Header, Length: r.ContentLength, Flow: f,
+		Header: r.Header, Length: r.ContentLength, Flow: f, Upgrade: upgrade,
+	}
+	if h1, ok := unwrap(w).(*http1.Response); ok {
+		in.call.Inform = h1.Inform
 	}
 	in.takeBody(w, r)
-	reply, err := s.o.API.Invoke(r.Context(), &in.call)
-	if err == nil && (reply.Status < 200 || reply.Status > 999) {
+	ctx := r.Context()
+	if upgrade != "" {
+		ctx, in.cancel = context.WithCancelCause(ctx)
+		defer in.cancel(nil)
+	}
+	reply, err := s.o.API.Invoke(ctx, &in.call)
+	if err == nil && reply.Tunnel == nil && (reply.Status < 200 || reply.Status > 999) {
 		in.endBody(w)
 		reply.Body.Close()
 		err = api.Errorf(api.ErrDirectInvoke, "failed to invoke, id: %s, err: %d is not the status of a reply", to.appID, reply.Status)
@@ -67,6 +80,10 @@ func (s *Server) invoke(w http.ResponseWriter, r *http.Request) {
 			panic(http.ErrAbortHandler)
 		}
 	}()
+	if reply.Tunnel != nil {
+		err = s.tunnel(w, reply, in)
+		return
+	}
 	err = s.pass(w, r, reply, in)
 }
 
@@ -108,10 +125,16 @@ func unwrap(w http.ResponseWriter) http.ResponseWriter {
 // invokeError gives the error with which the client learns why there is no reply.
 func invokeError(err error) *api.Error {
 	e := api.AsError(err)
-	if status.Code(e.Err) == codes.PermissionDenied {
-		denied := *e
-		denied.HTTP = http.StatusForbidden
-		return &denied
+	as := func(status int) *api.Error {
+		changed := *e
+		changed.HTTP = status
+		return &changed
+	}
+	switch {
+	case status.Code(e.Err) == codes.PermissionDenied:
+		return as(http.StatusForbidden)
+	case errors.Is(e.Err, stream.ErrNoUpgrade):
+		return as(http.StatusNotImplemented)
 	}
 	return e
 }
