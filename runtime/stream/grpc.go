@@ -22,8 +22,8 @@ const (
 	streamWindow = 256 << 10
 	connWindow   = 4 << 20
 
-	// What one system call writes or reads at most; gRPC holds such a buffer only
-	// while there is something in it.
+	// What one system call writes or reads at most. A quiet connection holds
+	// neither buffer, on Linux.
 	writeBuffer = 64 << 10
 	readBuffer  = 128 << 10
 
