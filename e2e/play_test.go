@@ -62,6 +62,8 @@ func play(roles string) int {
 			return serve()
 		case "grpc":
 			return serveGRPC()
+		case "sdk":
+			return sdk()
 		case "subscriber":
 			return subscribe()
 		case "late": // listens after a moment

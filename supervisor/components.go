@@ -219,6 +219,10 @@ func (s *Supervisor) shownComponents() []state.Component {
 			was = since{state: string(st.Condition), at: now}
 			s.stock.since[key] = was
 		}
+		if st.Condition == component.Ready && st.Began.After(was.at) {
+			was.at = st.Began // another one serves since
+			s.stock.since[key] = was
+		}
 		place := ""
 		if st.Place.File != "" {
 			place = st.Place.String()

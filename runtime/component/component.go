@@ -44,6 +44,7 @@ const (
 
 // Status is what is known of a component at one moment.
 type Status struct {
+	Began               time.Time // when what serves had started; zero when nothing does
 	Name, Type, Version string
 	Kind                Kind
 	App                 string // the app for which it was started; empty: all that see it

@@ -266,7 +266,7 @@ func (s *slot) report(scopes []string) Status {
 	}
 	u := s.cur.Load()
 	if u != nil {
-		st.Capabilities = u.capabilities
+		st.Capabilities, st.Began = u.capabilities, u.began
 	}
 	s.status.Lock()
 	defer s.status.Unlock()

@@ -22,6 +22,7 @@ type unit struct {
 	raw          any // see backend
 	capabilities []string
 	holders      atomic.Int64
+	began        time.Time // when it had started
 	shut         func() error
 	closed       chan struct{}
 }
@@ -87,7 +88,7 @@ func (g *engine) start(ctx context.Context, m maker, base metadata.Base, timeout
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
-	u := &unit{name: base.Name, raw: b.raw, capabilities: b.capabilities(), shut: b.close, closed: make(chan struct{})}
+	u := &unit{name: base.Name, raw: b.raw, capabilities: b.capabilities(), shut: b.close, closed: make(chan struct{}), began: time.Now()}
 	u.holders.Store(1)
 	g.mu.Lock()
 	g.open[u] = struct{}{}
