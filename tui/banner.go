@@ -1,6 +1,7 @@
 package tui
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -56,19 +57,34 @@ func (m *model) drawBanner(a grid.Area) (y int) {
 
 // itemCount says how many of the items are shown.
 func itemCount(shown int, items []item) string {
-	what, n := "mistakes", len(items)
+	wrong := 0
 	for i := range items {
-		if items[i].Code != "config" {
-			what = "notices"
+		if items[i].mistake() {
+			wrong++
 		}
 	}
-	switch {
-	case n == 1:
+	if len(items) == 1 {
 		return "! shows all of it"
-	case shown == 0:
-		return strconv.Itoa(n) + " " + what + ", ! shows all"
 	}
-	return strconv.Itoa(shown) + " of " + strconv.Itoa(n) + " " + what + ", ! shows all"
+	var parts []string
+	if wrong > 0 {
+		parts = append(parts, plural(wrong, "mistake"))
+	}
+	if n := len(items) - wrong; n > 0 {
+		parts = append(parts, plural(n, "notice"))
+	}
+	text := strings.Join(parts, " and ") + ", ! shows all"
+	if shown > 0 {
+		text = strconv.Itoa(shown) + " of " + text
+	}
+	return text
+}
+
+func plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return strconv.Itoa(n) + " " + what + "s"
 }
 
 // item is a notice, or one of the mistakes that a notice lists.
@@ -76,6 +92,20 @@ type item struct {
 	*state.Notice
 	text string
 	last bool // of its notice: the hint comes below
+}
+
+// mistake says whether it is one in mesh.toml, which comes before all others.
+func (i *item) mistake() bool { return i.Code == "config" && i.Level == "error" }
+
+// first orders items so that mistakes in mesh.toml come first.
+func first(a, b item) int {
+	switch {
+	case a.mistake() == b.mistake():
+		return 0
+	case a.mistake():
+		return -1
+	}
+	return 1
 }
 
 // split gives the items of a notice.
@@ -100,6 +130,7 @@ func (m *model) standing() (out []item) {
 			out = append(out, split(&brief)...)
 		}
 	}
+	slices.SortStableFunc(out, first)
 	return out
 }
 

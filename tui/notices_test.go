@@ -49,6 +49,11 @@ func TestAllMistakesCanBeRead(t *testing.T) {
 	s.shows("lines 28–49 of 70")
 	s.press("esc")
 	s.shows("1 of 14 mistakes")
+	s.mesh.set(func(m *state.Mesh) {
+		m.Notices = append(m.Notices, state.Notice{At: noon(), Level: "error", App: "bill", Code: "crash", Text: "bill exited with code 1"})
+	})
+	s.tick()
+	s.shows("mesh.toml:3:1", "1 of 14 mistakes and 1 notice, ! shows all") // what was edited comes first
 }
 
 func TestNoticesLeaveRoomForTheMesh(t *testing.T) {

@@ -1,6 +1,7 @@
 package tui
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -123,7 +124,8 @@ func (m *model) drawHelp(a grid.Area) {
 	}
 }
 
-// drawNotices draws everything the mesh has to say, the latest first.
+// drawNotices draws everything the mesh has to say: mistakes in mesh.toml, then
+// the rest, the latest first.
 func (m *model) drawNotices(a grid.Area) {
 	_, h := a.Size()
 	all := m.world.Mesh.Notices
@@ -136,6 +138,7 @@ func (m *model) drawNotices(a grid.Area) {
 	for i := len(all) - 1; i >= 0; i-- {
 		items = append(items, split(&all[i])...)
 	}
+	slices.SortStableFunc(items, first)
 	long := len(items) - 1 // a line between two
 	for i := range items {
 		long += m.drawItem(a.Rows(0, 0), 0, &items[i])

@@ -127,8 +127,5 @@ func (m *model) killKeys() string {
 }
 
 func countOf(n int) string {
-	if n == 1 {
-		return "1 instance"
-	}
-	return strconv.Itoa(n) + " instances"
+	return plural(n, "instance")
 }
