@@ -7,6 +7,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"mesh/runtime/resource"
+	"mesh/supervisor"
 	"mesh/supervisor/config"
 )
 
@@ -43,21 +45,33 @@ func check(env Env, asJSON bool) error {
 	if err != nil && !isMistakes {
 		return err
 	}
+	var declared resource.Errors
+	if err == nil {
+		if err := supervisor.Resources(m); err != nil && !errors.As(err, &declared) {
+			return err
+		}
+	}
 	if asJSON {
 		list := []mistake{}
 		for _, e := range mistakes {
 			list = append(list, mistake{e.Place.File, e.Place.Line, e.Place.Column, e.Key, e.Msg, e.Hint})
 		}
+		for _, e := range declared {
+			list = append(list, mistake{File: e.Place.File, Line: e.Place.Line, Column: e.Place.Column, Message: e.Msg, Hint: e.Hint})
+		}
 		if err := writeJSON(env.Stdout, map[string][]mistake{"errors": list}); err != nil {
 			return err
 		}
-		if isMistakes {
+		if isMistakes || declared != nil {
 			return &exitError{code: exitFailed}
 		}
 		return nil
 	}
 	if isMistakes {
 		return mistakes
+	}
+	if declared != nil {
+		return declared
 	}
 	instances := 0
 	for i := range m.Apps {

@@ -82,6 +82,12 @@ func TestComponentsMustBeRightAtFirst(t *testing.T) {
 	if code == 0 || !strings.Contains(errs, "mesh.toml:4:") || !strings.Contains(errs, "state.sqlite") {
 		t.Errorf("code %d:\n%s", code, errs)
 	}
+	if out, errs, code := p.mesh("check"); code == 0 || !strings.Contains(out+errs, "mesh.toml:4:") {
+		t.Errorf("mesh check: code %d:\n%s%s", code, out, errs)
+	}
+	if out, _, code := p.mesh("check", "--json"); code == 0 || !strings.Contains(out, `"line": 4`) {
+		t.Errorf("mesh check --json: code %d:\n%s", code, out)
+	}
 }
 
 // TestResiliencyResources: policies of Dapr's YAML hold for calls between apps.
