@@ -135,3 +135,26 @@ port = "auto"
 		t.Errorf("only %d calls were made in %v", n, took)
 	}
 }
+
+// TestMissingCommandIsGivenUp: trying for ever would help nobody, and whoever
+// calls the app learns at once that it is not there.
+func TestMissingCommandIsGivenUp(t *testing.T) {
+	p := newProject(t, `
+[apps.caller]
+command = "APP wait SELF"
+[apps.absent]
+command = ["there-is-no-such-command"]
+port = "auto"
+`)
+	r := p.up()
+	r.ready("caller")
+	r.await("absent to be given up", func() bool { return r.instance("absent").Phase == state.Failed })
+	if tries := r.instance("absent").Restarts + 1; tries > 3 {
+		t.Errorf("it was tried %d times, want 3 at most", tries)
+	}
+	began := time.Now()
+	code, body, err := r.get("caller", "v1.0/invoke/absent/method/x")
+	if took := time.Since(began); err != nil || code == http.StatusOK || took > time.Second {
+		t.Errorf("a call gives %d %q %v after %v, want an error at once", code, body, err, took)
+	}
+}

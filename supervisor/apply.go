@@ -15,6 +15,7 @@ import (
 
 var (
 	errStopping = errors.New("the mesh is stopping")
+	errOver     = errors.New("the mesh has stopped")
 	errRemoved  = errors.New("no longer wanted")
 )
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os/exec"
 	"slices"
 	"strings"
 	"syscall"
@@ -67,6 +69,14 @@ func (e ending) reason() string {
 	return e.exit.String()
 }
 
+// notFound says whether there was no command to start, or none that could be executed.
+func (e ending) notFound(a *config.App) bool {
+	if e.err != nil {
+		return errors.Is(e.err, exec.ErrNotFound) || errors.Is(e.err, fs.ErrNotExist) || errors.Is(e.err, fs.ErrPermission)
+	}
+	return len(a.Argv) == 0 && (e.exit.Code == 126 || e.exit.Code == 127) // as the shell says it
+}
+
 // judge decides what follows an end that nobody asked for. It returns when it
 // is time to look again at what is wanted.
 func (u *unit) judge(ctx context.Context, d *desired, t *tracker, end ending) {
@@ -89,13 +99,22 @@ func (u *unit) judge(ctx context.Context, d *desired, t *tracker, end ending) {
 		u.await(ctx, d, 0)
 		return
 	}
-	delay, over := firstBackoff, false
-	if !fine {
-		if delay, over = t.failed(time.Now(), jitter()); over {
-			u.giveUp(end, "; it has failed too often")
-			u.await(ctx, d, 0)
-			return
-		}
+	var delay time.Duration
+	over, why := false, "; it has failed too often"
+	switch {
+	case fine:
+		delay = t.ended(end.exit.Took, jitter())
+	case end.notFound(c):
+		delay, over = t.notFound(time.Now(), jitter())
+		why = ""
+	default:
+		t.missing = 0
+		delay, over = t.failed(time.Now(), jitter())
+	}
+	if over {
+		u.giveUp(end, why)
+		u.await(ctx, d, 0)
+		return
 	}
 	u.backoff(end, fine, delay)
 	u.await(ctx, d, delay)

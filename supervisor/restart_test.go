@@ -6,30 +6,68 @@ import (
 )
 
 func TestTrackerBacksOffAndGivesUp(t *testing.T) {
+	for _, spread := range []float64{0, 0.5, 1} {
+		var tr tracker
+		begin := time.Unix(1_700_000_000, 0)
+		now := begin
+		var last time.Duration
+		starts := 1
+		for {
+			now = now.Add(50 * time.Millisecond) // it fails as soon as it starts
+			d, over := tr.failed(now, spread)
+			if over {
+				break
+			}
+			starts++
+			if d < last {
+				t.Errorf("failure %d waits %v, less than the %v before it", starts, d, last)
+			}
+			if d > longestBackoff*5/4 {
+				t.Errorf("failure %d waits %v, longer than %v", starts, d, longestBackoff)
+			}
+			last = d
+			now = now.Add(d)
+			if starts > 50 {
+				t.Fatal("an app that fails at once every time is never given up")
+			}
+		}
+		if took := now.Sub(begin); starts < 8 || starts > 12 || took > 3*time.Minute {
+			t.Errorf("given up after %d starts in %v, want about ten in one and a half minutes", starts, took)
+		}
+	}
+}
+
+func TestTrackerGivesUpMissingCommands(t *testing.T) {
 	var tr tracker
 	now := time.Unix(1_700_000_000, 0)
-	var last time.Duration
-	starts := 0
-	for {
-		d, over := tr.failed(now, 0.5)
+	tries := 1
+	for ; tries < 10; tries++ {
+		d, over := tr.notFound(now, 0.5)
 		if over {
 			break
 		}
-		starts++
-		if d < last {
-			t.Errorf("failure %d waits %v, less than the %v before it", starts, d, last)
-		}
-		if d > longestBackoff {
-			t.Errorf("failure %d waits %v, longer than %v", starts, d, longestBackoff)
+		now = now.Add(d)
+	}
+	if tries != 3 {
+		t.Errorf("a command that is not there was tried %d times, want 3", tries)
+	}
+}
+
+func TestTrackerSlowsDownWhatEndsTooSoon(t *testing.T) {
+	var tr tracker
+	var last time.Duration
+	for n := range 100 {
+		d := tr.ended(time.Second, 0.5)
+		if d < last || d > longestBackoff {
+			t.Fatalf("end %d waits %v after %v", n, d, last)
 		}
 		last = d
-		now = now.Add(time.Second + d/100) // it fails again right away
-		if starts > 50 {
-			t.Fatal("an app that fails at once every time is never given up")
-		}
 	}
-	if starts < 5 {
-		t.Errorf("given up after %d starts, too early", starts)
+	if last != longestBackoff {
+		t.Errorf("after a hundred ends within a second it waits %v", last)
+	}
+	if d := tr.ended(time.Minute, 0.5); d != firstBackoff {
+		t.Errorf("after a minute of work it waits %v, want %v", d, firstBackoff)
 	}
 }
 

@@ -278,17 +278,30 @@ func (s *Supervisor) post(f func()) {
 	}
 }
 
-// ask runs f in the loop and waits for it.
+// ask runs f in the loop and waits for it. The end of ctx keeps it from being
+// queued; once it is, it runs, and the caller learns how it went.
 func (s *Supervisor) ask(ctx context.Context, f func()) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	done := make(chan struct{})
-	s.post(func() { f(); close(done) })
+	select {
+	case s.posts <- func() { f(); close(done) }:
+	case <-s.over:
+		return errOver
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 	select {
 	case <-done:
 		return nil
 	case <-s.over:
-		return errors.New("the mesh has stopped")
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	}
+	select {
+	case <-done: // it was the last thing that the loop did
+		return nil
+	default:
+		return errOver
 	}
 }
 
