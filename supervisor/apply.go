@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -85,23 +86,24 @@ func (s *Supervisor) Apply(ctx context.Context, m *config.Mesh) error {
 	}
 	var before *supplies
 	var change config.Change
-	var steps []step
+	e := &edit{mesh: m, have: h}
 	if err := s.ask(ctx, func() {
 		change, before = config.Diff(s.cfg, m), s.stock.have
+		e.scaled = maps.Clone(s.scaled)
 		for _, a := range change.Changed {
 			if a.Effect&config.Scale != 0 { // what the file says of the number counts again
-				delete(s.scaled, a.ID)
+				delete(e.scaled, a.ID)
 			}
 		}
-		steps = s.steps(m, change)
+		s.steps(e, change)
 	}); err != nil {
 		return err
 	}
 	if err := s.restock(ctx, h); err != nil {
 		return err
 	}
-	if change.Empty() && len(steps) == 0 { // but places in the file and its warnings may have moved
-		if err := s.ask(ctx, func() { s.commit(m, h, nil) }); err != nil {
+	if change.Empty() && len(e.steps) == 0 { // but places in the file and its warnings may have moved
+		if err := s.ask(ctx, func() { s.commit(e, nil) }); err != nil {
 			return err
 		}
 		if s.o.Applied != nil {
@@ -109,7 +111,7 @@ func (s *Supervisor) Apply(ctx context.Context, m *config.Mesh) error {
 		}
 		return nil
 	}
-	err = s.carryOut(ctx, m, h, steps)
+	err = s.carryOut(ctx, e)
 	if _, most := errors.AsType[*RebuildError](err); err != nil && !most {
 		return errors.Join(err, s.restock(ctx, before))
 	}
@@ -147,8 +149,9 @@ func (s *Supervisor) warn(m *config.Mesh) {
 }
 
 // RebuildError says that apps could not be started anew with what mesh.toml
-// says of them. They do not run; everything else is as mesh.toml wants it. The
-// next look at mesh.toml tries again.
+// says of them. They run as before, or, where that is impossible too, not at
+// all; everything else is as mesh.toml wants it. The next look at mesh.toml
+// tries again.
 type RebuildError struct{ Err error }
 
 func (e *RebuildError) Error() string { return e.Err.Error() }
@@ -158,7 +161,9 @@ func (e *RebuildError) Unwrap() error { return e.Err }
 
 // carryOut tries everything that can fail, then does all of it. The caller
 // holds the edit lock.
-func (s *Supervisor) carryOut(ctx context.Context, m *config.Mesh, h *supplies, steps []step) error {
+func (s *Supervisor) carryOut(ctx context.Context, e *edit) error {
+	m := e.mesh
+	var before *config.Mesh
 	var fresh, leaving []*unit
 	var rebuild []string
 	var failed error
@@ -167,12 +172,14 @@ func (s *Supervisor) carryOut(ctx context.Context, m *config.Mesh, h *supplies, 
 			failed = errStopping
 			return
 		}
-		clear(s.ports.fixed)
+		before = s.cfg
+		fixed := s.ports.fixed
+		s.ports.fixed = map[int]bool{}
 		for i := range m.Apps {
 			s.claim(&m.Apps[i])
 		}
 		var restart []*unit
-		for _, st := range steps {
+		for _, st := range e.steps {
 			have := s.of(st.app)
 			switch st.do {
 			case stepAdopt:
@@ -181,11 +188,11 @@ func (s *Supervisor) carryOut(ctx context.Context, m *config.Mesh, h *supplies, 
 				if a == nil || !s.wanted(m, st.app) {
 					continue
 				}
-				us, err := s.newUnits(m, a, len(have)+1, s.count(a))
+				us, err := s.newUnits(m, a, len(have)+1, e.count(a))
 				fresh = append(fresh, us...)
 				failed = errors.Join(failed, err)
 				for _, u := range have {
-					if u.at.index > s.count(a) {
+					if u.at.index > e.count(a) {
 						leaving = append(leaving, u)
 					}
 				}
@@ -202,9 +209,10 @@ func (s *Supervisor) carryOut(ctx context.Context, m *config.Mesh, h *supplies, 
 			for _, u := range fresh {
 				u.discard()
 			}
+			s.ports.fixed = fixed
 			return
 		}
-		s.commit(m, h, fresh)
+		s.commit(e, fresh)
 		for _, u := range restart { // together with their configuration
 			u.renew("mesh.toml has changed")
 		}
@@ -213,7 +221,7 @@ func (s *Supervisor) carryOut(ctx context.Context, m *config.Mesh, h *supplies, 
 		return err
 	}
 	s.stopUnits(leaving, errRemoved)
-	return s.replace(ctx, m, leaving, rebuild)
+	return s.replace(ctx, e, before, leaving, rebuild)
 }
 
 // fixedPorts says which port that an app is to move to is taken, while the app
@@ -232,18 +240,22 @@ func (s *Supervisor) fixedPorts(m *config.Mesh, rebuild []string) (err error) {
 			ports = append(ports, a.Port)
 		}
 		for _, p := range ports {
-			if p > 0 && !ours[p] && !portFree(p) {
-				err = errors.Join(err, fmt.Errorf("%s cannot move to port %d: %w", id, p, portTaken(errors.New("it is taken"), p)))
+			if p == 0 || ours[p] {
+				continue
+			}
+			if why := portFree(p); why != nil {
+				err = errors.Join(err, fmt.Errorf("%s cannot move to port %d: %w", id, p, portTaken(why, p)))
 			}
 		}
 	}
 	return err
 }
 
-// commit makes m the configuration and lets the new units run.
-func (s *Supervisor) commit(m *config.Mesh, h *supplies, fresh []*unit) {
-	s.adoptPolicies(m, h, s.cfg)
-	s.cfg = m
+// commit makes the edit's configuration ours and lets the new units run.
+func (s *Supervisor) commit(e *edit, fresh []*unit) {
+	m := e.mesh
+	s.adoptPolicies(m, e.have, s.cfg)
+	s.cfg, s.scaled = m, e.scaled
 	s.useToken(m)
 	for id, q := range s.sources {
 		if a := m.Find(id); a != nil && !s.external(a) {
@@ -263,12 +275,13 @@ func (s *Supervisor) commit(m *config.Mesh, h *supplies, fresh []*unit) {
 		s.units = append(s.units, u)
 		s.runUnit(u)
 	}
-	s.restocked(h)
+	s.restocked(e.have)
 }
 
 // replace forgets the units that have left and makes those of the apps whose
-// sidecars had to be rebuilt, on the ports that are free again now.
-func (s *Supervisor) replace(ctx context.Context, m *config.Mesh, left []*unit, rebuild []string) error {
+// sidecars had to be rebuilt, on the ports that are free again now. An app that
+// cannot be had as the edit wants it is made as it was before.
+func (s *Supervisor) replace(ctx context.Context, e *edit, before *config.Mesh, left []*unit, rebuild []string) error {
 	var failed error
 	err := s.ask(context.WithoutCancel(ctx), func() {
 		for _, u := range left {
@@ -280,25 +293,53 @@ func (s *Supervisor) replace(ctx context.Context, m *config.Mesh, left []*unit, 
 			return
 		}
 		for _, id := range rebuild {
-			a := m.Find(id)
-			us, err := s.newUnits(m, a, 1, s.count(a))
-			if err != nil { // all of its instances or none, so that it is missing and tried again
-				failed = errors.Join(failed, err)
-				for _, u := range us {
-					u.discard()
-				}
+			err := s.remake(e.mesh, id)
+			if err == nil {
 				continue
 			}
-			for _, u := range us {
-				s.units = append(s.units, u)
-				s.runUnit(u)
+			if s.revert(id, before) && s.remake(before, id) == nil {
+				err = fmt.Errorf("%s runs as before: %w", id, err)
 			}
+			failed = errors.Join(failed, err)
 		}
 	})
 	if failed != nil {
 		failed = &RebuildError{failed}
 	}
 	return errors.Join(err, failed)
+}
+
+// remake makes all instances of an app and lets them run, or none, so that it is
+// missing and tried again.
+func (s *Supervisor) remake(m *config.Mesh, id string) error {
+	a := m.Find(id)
+	us, err := s.newUnits(m, a, 1, s.count(a))
+	if err != nil {
+		for _, u := range us {
+			u.discard()
+		}
+		return err
+	}
+	for _, u := range us {
+		s.units = append(s.units, u)
+		s.runUnit(u)
+	}
+	return nil
+}
+
+// revert puts what the mesh was before for one app into the configuration, so
+// that the next edit finds it changed. It fails when that app was not there.
+func (s *Supervisor) revert(id string, before *config.Mesh) bool {
+	was := before.Find(id)
+	if was == nil {
+		return false
+	}
+	m := *s.cfg
+	m.Apps = slices.Clone(m.Apps)
+	*m.Find(id) = *was
+	s.cfg = &m
+	s.claim(was)
+	return true
 }
 
 // forgetNotices takes back what was said about apps that are no longer there.
@@ -317,8 +358,13 @@ func (s *Supervisor) of(app string) (units []*unit) {
 }
 
 // count says how many instances of an app are to run.
-func (s *Supervisor) count(a *config.App) int {
-	if n, ok := s.scaled[a.ID]; ok {
+func (s *Supervisor) count(a *config.App) int { return counted(s.scaled, a) }
+
+// count says how many instances of an app are to run after the edit.
+func (e *edit) count(a *config.App) int { return counted(e.scaled, a) }
+
+func counted(scaled map[string]int, a *config.App) int {
+	if n, ok := scaled[a.ID]; ok {
 		return n
 	}
 	return a.Instances

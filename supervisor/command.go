@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"sync"
 
-	"mesh/supervisor/config"
 	"mesh/supervisor/state"
 )
 
@@ -149,34 +149,63 @@ func (s *Supervisor) scale(ctx context.Context, id string, count int) error {
 	if err != nil {
 		return err
 	}
+	unlock = sync.OnceFunc(unlock)
 	defer unlock()
-	var m *config.Mesh
-	var h *supplies
+	e := &edit{steps: []step{{app: id, do: stepScale}}}
 	var refused error
-	if err := s.ask(ctx, func() { m, h, refused = s.cfg, s.stock.have, s.rescale(id, count) }); err != nil {
+	if err := s.ask(ctx, func() {
+		e.mesh, e.have, e.scaled = s.cfg, s.stock.have, maps.Clone(s.scaled)
+		e.scaled[id], refused = count, s.scalable(id, count)
+	}); err != nil {
 		return err
 	}
 	if refused != nil {
 		return fmt.Errorf("scaling %s to %d: %w", id, count, refused)
 	}
-	return s.carryOut(ctx, m, h, []step{{app: id, do: stepScale}})
+	if err := s.carryOut(ctx, e); err != nil {
+		return fmt.Errorf("scaling %s to %d: %w", id, count, err)
+	}
+	unlock()
+	return s.arrived(ctx, id)
 }
 
-// rescale notes the wanted number of instances, when it is possible at all.
-func (s *Supervisor) rescale(id string, count int) error {
+// arrived waits until every instance of an app is ready, or says which has
+// failed.
+func (s *Supervisor) arrived(ctx context.Context, id string) error {
+	wait := map[*unit]uint64{}
+	if err := s.ask(ctx, func() {
+		for _, u := range s.of(id) {
+			if d := u.want.Load(); d.run && !u.external {
+				wait[u] = d.gen
+			}
+		}
+	}); err != nil {
+		return err
+	}
+	var errs []error
+	for u, gen := range wait {
+		errs = append(errs, u.settle(ctx, gen, false))
+	}
+	return errors.Join(errs...)
+}
+
+// maxInstances is how many instances of an app there can be, as in mesh.toml.
+const maxInstances = 1000
+
+// scalable says whether an app can have that many instances.
+func (s *Supervisor) scalable(id string, count int) error {
 	for i := range s.cfg.Apps {
 		a := &s.cfg.Apps[i]
 		switch {
 		case a.ID != id:
 			continue
-		case count < 0:
-			return errors.New("the number of instances cannot be negative")
+		case count < 0 || count > maxInstances:
+			return fmt.Errorf("the number of instances is to be from 0 to %d", maxInstances)
 		case s.external(a):
 			return errors.New("the app is external: mesh does not run its processes")
 		case a.Port > 0 && count > 1:
 			return fmt.Errorf("it listens on the fixed port %d, so it can have only one instance; set apps.%s.port = \"auto\"", a.Port, id)
 		}
-		s.scaled[id] = count
 		return nil
 	}
 	return errors.New("there is no such app")

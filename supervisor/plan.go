@@ -12,6 +12,14 @@ type step struct {
 	do  stepKind
 }
 
+// edit is a change of the mesh. Nothing of it holds before commit.
+type edit struct {
+	mesh   *config.Mesh
+	have   *supplies
+	scaled map[string]int // instances asked for by a command, by app id
+	steps  []step
+}
+
 type stepKind int
 
 const (
@@ -50,10 +58,11 @@ func plan(c config.Change) []step {
 	return steps
 }
 
-// steps is plan with regard to what runs: an app may be missing because it
+// steps gives the edit its steps: plan with regard to what runs: an app may be missing because it
 // could not be had, or because only some were asked for and another one now
 // depends on it.
-func (s *Supervisor) steps(m *config.Mesh, c config.Change) []step {
+func (s *Supervisor) steps(e *edit, c config.Change) {
+	m := e.mesh
 	var add, change, remove []step
 	for i := range m.Apps {
 		a := &m.Apps[i]
@@ -64,7 +73,7 @@ func (s *Supervisor) steps(m *config.Mesh, c config.Change) []step {
 				remove = append(remove, step{a.ID, stepRemove})
 			}
 		case have == 0:
-			if s.count(a) > 0 {
+			if e.count(a) > 0 {
 				add = append(add, step{a.ID, stepAdd})
 			}
 		case diff == nil:
@@ -77,7 +86,7 @@ func (s *Supervisor) steps(m *config.Mesh, c config.Change) []step {
 	for _, id := range c.Removed {
 		remove = append(remove, step{id, stepRemove})
 	}
-	return slices.Concat(add, change, remove)
+	e.steps = slices.Concat(add, change, remove)
 }
 
 // needsSidecar says whether something changes that a sidecar is built with:

@@ -1,10 +1,12 @@
 package supervisor
 
 import (
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"net"
 	"strconv"
+	"syscall"
 	"time"
 
 	"mesh/supervisor/proc"
@@ -37,9 +39,15 @@ func (b *portBook) pick(purpose string) (int, error) {
 	start := int(h.Sum32() % portRange)
 	for i := range portRange {
 		p := portBase + (start+i)%portRange
-		if !b.taken[p] && !b.fixed[p] && portFree(p) {
+		if b.taken[p] || b.fixed[p] {
+			continue
+		}
+		switch err := portFree(p); {
+		case err == nil:
 			b.taken[p] = true
 			return p, nil
+		case !errors.Is(err, errTaken): // the other ports will not do either
+			return 0, fmt.Errorf("looking for a port for %s: %w", purpose, err)
 		}
 	}
 	return 0, fmt.Errorf("no free port between %d and %d for %s", portBase, portBase+portRange-1, purpose)
@@ -48,17 +56,21 @@ func (b *portBook) pick(purpose string) (int, error) {
 // free gives a port back.
 func (b *portBook) free(port int) { delete(b.taken, port) }
 
-// portFree says whether a server could listen there now. A port that we have
-// just closed may live on for a moment in a process that is being forked, until
-// it has become another program.
-func portFree(port int) bool {
+// errTaken is why a port cannot be had that somebody else holds.
+var errTaken = errors.New("it is taken")
+
+// portFree says why a server could not listen there now: errTaken, or what keeps
+// us from finding out. A port that we have just closed may live on for a moment
+// in a process that is being forked, until it has become another program.
+func portFree(port int) error {
 	for range 15 {
-		if proc.PortFree(port) {
-			return true
+		err := proc.PortFree(port)
+		if !errors.Is(err, syscall.EADDRINUSE) {
+			return err //nolint:wrapcheck // the caller names the port
 		}
 		<-time.After(2 * time.Millisecond)
 	}
-	return false
+	return errTaken
 }
 
 func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }

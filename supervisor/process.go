@@ -274,8 +274,14 @@ func meets(p state.Phase, condition string) bool {
 
 // awaitPort waits until nobody else listens on the app's port.
 func (u *unit) awaitPort(ctx context.Context) error {
-	if u.at.app == 0 || portFree(u.at.app) {
+	if u.at.app == 0 {
 		return nil
+	}
+	switch err := portFree(u.at.app); {
+	case err == nil:
+		return nil
+	case !errors.Is(err, errTaken):
+		return fmt.Errorf("cannot start: %w", err)
 	}
 	who := "another process"
 	if pid, command, ok := proc.PortHolder(u.at.app); ok {

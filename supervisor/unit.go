@@ -85,7 +85,7 @@ func (s *Supervisor) newUnits(m *config.Mesh, a *config.App, from, to int) ([]*u
 	return units, nil
 }
 
-func (s *Supervisor) newUnit(m *config.Mesh, a *config.App, index int) (*unit, error) {
+func (s *Supervisor) newUnit(m *config.Mesh, a *config.App, index int) (_ *unit, err error) {
 	u := &unit{
 		s: s, app: a.ID, name: instanceName(a.ID, index), wake: make(chan struct{}, 1), gone: make(chan struct{}),
 		external: s.external(a),
@@ -93,14 +93,20 @@ func (s *Supervisor) newUnit(m *config.Mesh, a *config.App, index int) (*unit, e
 	}
 	derived := func(fixed int, purpose string) (int, error) {
 		if fixed > 0 && index == 1 {
-			portFree(fixed) // gives it the moment that it may need; binding says why it is not
+			_ = portFree(fixed) // gives it the moment that it may need; binding says why it is not
 			return fixed, nil
 		}
 		p, err := s.ports.pick(fmt.Sprintf("%s/%d/%s", a.ID, index, purpose))
-		u.purposes = append(u.purposes, p)
+		if err == nil {
+			u.purposes = append(u.purposes, p)
+		}
 		return p, err
 	}
-	var err error
+	defer func() {
+		if err != nil {
+			u.discard()
+		}
+	}()
 	if u.at.http, err = derived(a.HTTPPort, "http"); err != nil {
 		return nil, err
 	}
@@ -140,9 +146,6 @@ func (s *Supervisor) newUnit(m *config.Mesh, a *config.App, index int) (*unit, e
 		Policies: s.policies, Components: s.stock.live, Flows: s.o.Flows, APIToken: tokens.api, Log: s.o.Log.With(slog.String("app", a.ID), slog.String("instance", u.name)),
 	})
 	if err != nil {
-		for _, p := range u.purposes {
-			s.ports.free(p)
-		}
 		return nil, fmt.Errorf("starting the sidecar of %s: %w", u.name, portTaken(err, u.at.http, u.at.grpc, internal, u.at.metrics))
 	}
 	if c, ok := finds.(*names.Chain); ok {
@@ -175,7 +178,7 @@ func (s *Supervisor) external(a *config.App) bool {
 // portTaken adds who holds the port to an error about a port in use.
 func portTaken(err error, ports ...int) error {
 	for _, p := range ports {
-		if portFree(p) {
+		if p == 0 || !errors.Is(portFree(p), errTaken) {
 			continue
 		}
 		if pid, command, ok := proc.PortHolder(p); ok {
@@ -206,8 +209,16 @@ func (u *unit) config() *config.App { return u.want.Load().app }
 
 // discard releases what newUnit has bound, for a unit that never ran.
 func (u *unit) discard() {
-	u.sidecar.Close()
+	if u.sidecar != nil {
+		u.sidecar.Close()
+	}
 	u.s.release(u)
+	if q := u.s.sources[u.app]; q != nil && len(u.s.of(u.app)) == 0 {
+		if q.end != nil {
+			q.end()
+		}
+		delete(u.s.sources, u.app)
+	}
 }
 
 func (s *Supervisor) release(u *unit) {

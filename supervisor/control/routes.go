@@ -139,8 +139,8 @@ func readCommand(body io.Reader) (state.Command, *Error) {
 			return c, badRequest(what, "down ends the whole mesh and takes no app: use stop")
 		}
 	case state.Scale:
-		if c.App == "" || c.Count < 0 {
-			return c, badRequest(what, "scale needs an app and a count of 0 or more")
+		if c.App == "" || c.Count < 0 || c.Count > 1000 {
+			return c, badRequest(what, "scale needs an app and a count from 0 to 1000")
 		}
 	default:
 		return c, badRequest(what, "there is no operation %q; there are restart, stop, start, scale and down", c.Op)

@@ -35,8 +35,14 @@ func WaitPortFree(ctx context.Context, port int) error {
 	}
 }
 
-// PortFree says whether a server could listen on a TCP port now, on any address.
-func PortFree(port int) bool { return bindable(port) == nil }
+// PortFree says why a server could not listen on a TCP port now, on any address:
+// EADDRINUSE when somebody does, anything else when it is for another reason.
+func PortFree(port int) error {
+	if err := bindable(port); err != nil {
+		return fmt.Errorf("listening on port %d: %w", port, err)
+	}
+	return nil
+}
 
 // bindable says whether a server could listen on the port. It binds without
 // listening, so that nobody can connect to us by mistake. With SO_REUSEADDR,
