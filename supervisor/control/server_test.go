@@ -151,7 +151,7 @@ func TestCommandErrors(t *testing.T) {
 		},
 		{
 			state.Command{Op: state.Scale, Count: 2},
-			control.Error{Code: "bad_request", What: "reading the command", Why: "scale needs an app and a count of 0 or more", Hint: "docs/control.md describes the requests"},
+			control.Error{Code: "bad_request", What: "reading the command", Why: "scale needs an app and a count from 0 to 1000", Hint: "docs/control.md describes the requests"},
 		},
 	} {
 		err := r.client.Do(t.Context(), c.cmd)
