@@ -157,6 +157,25 @@ func TestRawLogsLeaveNoLineBehind(t *testing.T) {
 	}
 }
 
+func TestGapsOfEveryLaneInAWideTerminal(t *testing.T) {
+	s := open(t, 160, 40, Options{NoColor: true})
+	s.press("2", "enter")
+	s.shows("gap p50/p99")
+	var rows int
+	for line := range strings.SplitSeq(s.frame(), "\n") {
+		if strings.HasPrefix(strings.TrimLeft(line, "▸ "), "←") && strings.HasSuffix(line, "24ms/30ms") {
+			rows++
+		}
+	}
+	if rows != 2 {
+		t.Errorf("%d lanes of the reply show their gaps, want 2:\n%s", rows, s.frame())
+	}
+	small := open(t, 120, 40, Options{NoColor: true})
+	small.press("2", "enter")
+	small.shows("hold p50/p99")
+	small.hides("gap p50/p99")
+}
+
 func TestHoldsAreReadableInASmallTerminal(t *testing.T) {
 	s := open(t, 80, 24, Options{NoColor: true})
 	s.press("2", "down", "enter")

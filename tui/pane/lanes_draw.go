@@ -14,6 +14,12 @@ import (
 // laneStats is the width of the counters at the right of a lane.
 const laneStats = 36
 
+// gapStats is the width of the gaps, which a wide terminal adds to them.
+const gapStats = 14
+
+// wide is the width from which on the gaps are shown.
+const wide = 150
+
 // Draw draws the pane.
 func (l *Lanes) Draw(area grid.Area) {
 	w, h := area.Size()
@@ -38,6 +44,9 @@ func (l *Lanes) Draw(area grid.Area) {
 	if w >= 104 {
 		stats = laneStats
 	}
+	if w >= wide {
+		stats += gapStats
+	}
 	plot := max(1, w-label-2-stats)
 	l.plotX = label + 2
 	l.axis.lay(plot, l.now, l.view.Live)
@@ -49,6 +58,7 @@ func (l *Lanes) Draw(area grid.Area) {
 		head.Right(28, 0, "hold p50/p99", t.Dim)
 		head.Right(32, 0, "⧉", t.Dim)
 		head.Right(36, 0, "✂", t.Dim)
+		head.Right(laneStats+gapStats, 0, "gap p50/p99", t.Dim)
 	}
 	if len(lanes) == 0 {
 		area.Text(2, 2, "no bytes yet", t.Dim)
@@ -253,6 +263,10 @@ func (l *Lanes) drawStats(a grid.Area, lane *trace.Lane) {
 	v, _ := l.view.Lane(lane.Dir, lane.Hop)
 	a.Right(8, 0, count(v.Chunks), t.Text)
 	a.Right(15, 0, size(v.Bytes), t.Text)
+	if lane.Gaps.N > 0 {
+		a.Right(laneStats+8, 0, filter.Seconds(lane.Gaps.Quantile(0.5)), t.Text)
+		a.Text(laneStats+8, 0, "/"+filter.Seconds(lane.Gaps.Quantile(0.99)), t.Text)
+	}
 	if lane.Holds.N == 0 {
 		return
 	}
