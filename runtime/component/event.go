@@ -3,6 +3,7 @@ package component
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -31,7 +32,7 @@ func (p *PubSub) Event(e Event) ([]byte, error) {
 			return nil, fmt.Errorf("reading the CloudEvent: %w", err)
 		}
 		if ce["id"] == nil || ce["id"] == "" {
-			return nil, fmt.Errorf("the CloudEvent has no id")
+			return nil, errors.New("the CloudEvent has no id")
 		}
 	} else {
 		ce = pubsub.NewCloudEventsEnvelope("", e.Source, "", "", e.Topic, p.name, e.ContentType, e.Data, e.TraceParent, e.TraceState)

@@ -75,7 +75,7 @@ func (s *session) try(ctx context.Context, sub *Subscription, raw bool, m *compo
 			return fmt.Errorf("%w: %w", errDrop, err)
 		}
 	}
-	status, _, answer, err := s.post(ctx, sub, path, eventType, body, event, m.Metadata)
+	status, answer, err := s.post(ctx, sub, path, eventType, body, event, m.Metadata)
 	if err != nil {
 		return err
 	}
@@ -83,7 +83,7 @@ func (s *session) try(ctx context.Context, sub *Subscription, raw bool, m *compo
 }
 
 // post sends a delivery to the app as a flow of its own.
-func (s *session) post(ctx context.Context, sub *Subscription, path, contentType string, body []byte, event map[string]any, md map[string]string) (status int, h http.Header, answer []byte, err error) {
+func (s *session) post(ctx context.Context, sub *Subscription, path, contentType string, body []byte, event map[string]any, md map[string]string) (status int, answer []byte, err error) {
 	path = strings.TrimLeft(path, "/")
 	f := s.o.Flows.Begin(flow.Head{Caller: sub.PubSub, Callee: s.o.AppID, Verb: "delivery", Path: "/" + path, Kind: "delivery"})
 	defer func() { f.End(err) }()
@@ -97,12 +97,12 @@ func (s *session) post(ctx context.Context, sub *Subscription, path, contentType
 			setHeader(header, key, v)
 		}
 	}
-	status, h, answer, err = s.call(ctx, &stream.Call{
+	status, _, answer, err = s.call(ctx, &stream.Call{
 		AppID: s.o.AppID, Verb: http.MethodPost, Path: path, Header: header,
 		Body: bytes.NewReader(body), Length: int64(len(body)), Flow: f,
 	})
 	f.Mark(flow.Reply, flow.CallerOut, len(answer))
-	return status, h, answer, err
+	return status, answer, err
 }
 
 // setHeader adds metadata to the headers, unless it cannot be a header.
@@ -217,7 +217,7 @@ func (s *session) tryAll(ctx context.Context, sub *Subscription, path string, en
 	var status int
 	var answer []byte
 	if err == nil {
-		status, _, answer, err = s.post(ctx, sub, path, "application/json", body, nil, nil)
+		status, answer, err = s.post(ctx, sub, path, "application/json", body, nil, nil)
 	}
 	if err == nil && (status < 200 || status > 299) {
 		err = verdict(status, answer)

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -46,7 +48,7 @@ func (s *Subscription) key() string {
 // join puts what files declare and what the app asks for together: for the same
 // topic the app wins, and among files the first.
 func join(declared []resource.Subscription, asked []Subscription) []Subscription {
-	all := asked[:len(asked):len(asked)]
+	all := slices.Clip(asked)
 	for i := range declared {
 		have := func(s Subscription) bool { return s.PubSub == declared[i].PubSub && s.Topic == declared[i].Topic }
 		taken := false
@@ -247,9 +249,7 @@ func (s *session) subscribe(ctx context.Context, sub *Subscription) {
 		return
 	}
 	md := map[string]string{}
-	for k, v := range sub.Metadata {
-		md[k] = v
-	}
+	maps.Copy(md, sub.Metadata)
 	raw := strings.EqualFold(md["rawPayload"], "true")
 	if sub.Bulk != nil {
 		b := component.Bulk{MaxMessages: sub.Bulk.MaxMessages, MaxAwait: sub.Bulk.MaxAwait}
