@@ -88,7 +88,7 @@ func bench(ctx context.Context, env Env, f benchFlags, app string) error {
 		return usage(errors.New("there is nothing to show: --count is 0 and no file was given"))
 	}
 	show(env, all)
-	title := fmt.Sprintf("round trips, %s", time.Now().Format("2 January 2006 15:04"))
+	title := "round trips, " + time.Now().Format("2 January 2006 15:04")
 	for _, out := range []struct {
 		file  string
 		write func(io.Writer) error

@@ -72,8 +72,8 @@ func (e Env) screen(mesh local, flows tui.Flows, super *supervisor.Supervisor, d
 		case err == nil, errors.Is(err, tui.ReasonQuit):
 			return nil
 		}
-		if ctx.Err() != nil { // the mesh has stopped, and the terminal took no more
-			return nil
+		if context.Cause(ctx) != nil {
+			return nil //nolint:nilerr // the mesh has stopped, and the terminal took no more
 		}
 		_, _ = fmt.Fprintf(e.Stderr, "mesh: %v\n  the mesh runs on; `mesh attach` in %s shows it again, `mesh down` stops it\n", err, dir)
 		if p, ok := errors.AsType[*tui.PanicError](err); ok {

@@ -140,10 +140,16 @@ type Summary struct {
 // Part chooses one of a sample's times.
 type Part func(Sample) time.Duration
 
-// The parts of a round trip.
-func Total(s Sample) time.Duration    { return s.Total }
-func Connect(s Sample) time.Duration  { return s.Connect }
-func Wait(s Sample) time.Duration     { return s.Wait }
+// Total is the whole round trip.
+func Total(s Sample) time.Duration { return s.Total }
+
+// Connect is the making of the connection.
+func Connect(s Sample) time.Duration { return s.Connect }
+
+// Wait is the time until the first byte of the reply.
+func Wait(s Sample) time.Duration { return s.Wait }
+
+// Transfer is the time from there to the last byte.
 func Transfer(s Sample) time.Duration { return s.Transfer }
 
 // Summarize sums up one part of all samples.

@@ -34,12 +34,28 @@ func (w *way) dial(ctx context.Context) (*client, error) {
 	return &client{c, bufio.NewReaderSize(c, 256<<10)}, nil
 }
 
-// do writes a request and gives its reply's head; the body is to be read.
-func (c *client) do(request string) (*http.Response, error) {
+// reply is a response's status and its body, which ends with the connection:
+// nobody has to close it.
+type reply struct {
+	ok   bool // the status is 200
+	line string
+	io.Reader
+}
+
+// do writes a request and gives its reply; the body is to be read.
+func (c *client) do(request string) (reply, error) {
 	if _, err := io.WriteString(c, request); err != nil {
-		return nil, err
+		return reply{}, err
 	}
-	return http.ReadResponse(c.r, nil)
+	return c.reply()
+}
+
+func (c *client) reply() (reply, error) {
+	resp, err := http.ReadResponse(c.r, nil) //nolint:bodyclose // see reply
+	if err != nil {
+		return reply{}, err
+	}
+	return reply{resp.StatusCode == http.StatusOK, resp.Status, resp.Body}, nil
 }
 
 const bodySize = 256
@@ -66,9 +82,9 @@ func (w *way) load(ctx context.Context, conns, calls int) ([]time.Duration, erro
 					errs[i] = err
 					return
 				}
-				n, err := io.Copy(io.Discard, resp.Body)
-				if err != nil || n != bodySize || resp.StatusCode != http.StatusOK {
-					errs[i] = fmt.Errorf("%s with %d bytes, %w", resp.Status, n, err)
+				n, err := io.Copy(io.Discard, resp)
+				if err != nil || n != bodySize || !resp.ok {
+					errs[i] = fmt.Errorf("%s with %d bytes, %w", resp.line, n, err)
 					return
 				}
 				times[i] = append(times[i], time.Since(began))
@@ -107,7 +123,7 @@ func (w *way) chunks(ctx context.Context, n int) (time.Duration, error) {
 		return 0, err
 	}
 	var times []time.Duration
-	for s := bufio.NewScanner(resp.Body); s.Scan(); {
+	for s := bufio.NewScanner(resp); s.Scan(); {
 		sent, err := strconv.ParseInt(s.Text(), 10, 64)
 		if err != nil {
 			return 0, err
@@ -147,15 +163,15 @@ func (w *way) slowUpload(ctx context.Context) (time.Duration, error) {
 		_, err := io.WriteString(c, "0\r\n\r\n")
 		sent <- err
 	}()
-	resp, err := http.ReadResponse(c.r, nil)
+	resp, err := c.reply()
 	if err != nil {
 		return 0, err
 	}
-	if _, err := resp.Body.Read(make([]byte, 1)); err != nil {
+	if _, err := resp.Read(make([]byte, 1)); err != nil {
 		return 0, err
 	}
 	first := time.Since(began)
-	_, err = io.Copy(io.Discard, resp.Body)
+	_, err = io.Copy(io.Discard, resp)
 	return first, errors.Join(err, <-sent)
 }
 
@@ -199,7 +215,7 @@ func (c *client) get(prefix string, size int64) error {
 	if err != nil {
 		return err
 	}
-	n, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, resp.Body, make([]byte, 256<<10))
+	n, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, resp, make([]byte, 256<<10))
 	if err == nil && n != size {
 		err = fmt.Errorf("%d bytes came", n)
 	}
@@ -218,13 +234,13 @@ func (c *client) post(prefix string, size int64) error {
 		}
 		left -= int64(n)
 	}
-	resp, err := http.ReadResponse(c.r, nil)
+	resp, err := c.reply()
 	if err != nil {
 		return err
 	}
-	text, err := io.ReadAll(resp.Body)
+	text, err := io.ReadAll(resp)
 	if err == nil && string(text) != strconv.FormatInt(size, 10) {
-		err = fmt.Errorf("%s: %s", resp.Status, text)
+		err = fmt.Errorf("%s: %s", resp.line, text)
 	}
 	return err
 }

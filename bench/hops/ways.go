@@ -240,7 +240,7 @@ func (w *way) daprd(ctx context.Context, app string) error {
 			if err != nil {
 				return err
 			}
-			_, p, _ := net.SplitHostPort(addr) //nolint:errcheck // just built
+			_, p, _ := net.SplitHostPort(addr) // just built
 			ports = append(ports, p)
 		}
 		args = append(args, "--dapr-http-port", ports[0], "--dapr-grpc-port", ports[1], "--dapr-internal-grpc-port", ports[2],

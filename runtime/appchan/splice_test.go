@@ -53,7 +53,7 @@ func TestReplyThatEndsWithASplicedPiece(t *testing.T) {
 	})
 	done := make(chan error, 1)
 	go func() { // joined below
-		_, err := r.Body.(io.WriterTo).WriteTo(from)
+		_, err := r.Body.(io.WriterTo).WriteTo(from) //nolint:errcheck // a panic is a failure
 		done <- err
 	}()
 	select {
@@ -64,7 +64,9 @@ func TestReplyThatEndsWithASplicedPiece(t *testing.T) {
 	case <-time.After(10 * time.Second):
 		t.Error("the end of the reply was not seen")
 		_ = r.Body.Close()
-		<-done
+		if err := <-done; err == nil {
+			t.Error("closing it did not end it")
+		}
 	}
 	_ = from.Close()
 	wg.Wait()

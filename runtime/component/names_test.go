@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -80,9 +81,7 @@ func (a *agent) ids() (all []string) {
 // config is a configuration as YAML gives it, with the agent as its client.
 func (a *agent) config(more map[string]any) map[string]any {
 	c := map[string]any{"client": map[string]any{"address": a.Listener.Addr().String()}}
-	for k, v := range more {
-		c[k] = v
-	}
+	maps.Copy(c, more)
 	return c
 }
 
