@@ -103,7 +103,9 @@ func check(ctx context.Context, c client.Client, events <-chan *common.TopicEven
 	expect("a message at its third try", e != nil && e.Topic == "again" && e.Data == "text", nil)
 	res := c.PublishEvents(ctx, "pubsub", "events", []any{"a", "b"})
 	expect("publishing several", len(res.FailedEvents) == 0, res.Error)
-	expect("several messages", nextEvent(ctx, events) != nil && nextEvent(ctx, events) != nil, nil)
+	for range 2 {
+		expect("one of several messages", nextEvent(ctx, events) != nil, nil)
+	}
 
 	secret, err := c.GetSecret(ctx, "secrets", "db", nil)
 	expect("a secret", secret["db"] == "pw", err)

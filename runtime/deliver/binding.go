@@ -19,7 +19,7 @@ func (s *session) wants(ctx context.Context, name string) bool {
 	const limit = 3 * time.Second
 	tctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	status, _, _, err := s.call(tctx, &stream.Call{
+	status, _, err := s.call(tctx, &stream.Call{
 		AppID: s.o.AppID, Verb: http.MethodOptions, Path: s.bindingPath(name), Header: http.Header{},
 	})
 	if err != nil && ctx.Err() == nil {
@@ -54,7 +54,7 @@ func (s *session) read(ctx context.Context, name string) {
 		for k, v := range p.Metadata {
 			setHeader(header, k, v)
 		}
-		status, _, answer, err := s.call(hctx, &stream.Call{
+		status, answer, err := s.call(hctx, &stream.Call{
 			AppID: s.o.AppID, Verb: http.MethodPost, Path: path, Header: header,
 			Body: bytes.NewReader(p.Data), Length: int64(len(p.Data)), Flow: f,
 		})

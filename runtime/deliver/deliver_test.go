@@ -234,6 +234,7 @@ func drained(got chan delivery) chan delivery {
 
 // TestAnswers: what the app says to a message decides what becomes of it.
 func TestAnswers(t *testing.T) {
+	t.Parallel()
 	for name, tc := range map[string]struct {
 		status int
 		text   string

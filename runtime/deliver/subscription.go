@@ -175,7 +175,7 @@ func (d *Deliverer) ask(ctx context.Context) (all []Subscription, found bool) {
 	const limit = 10 * time.Second
 	tctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	status, _, body, err := d.call(tctx, &stream.Call{
+	status, body, err := d.call(tctx, &stream.Call{
 		AppID: d.o.AppID, Verb: http.MethodGet, Path: "dapr/subscribe", Header: http.Header{"Accept": {"application/json"}},
 	})
 	switch {
@@ -221,10 +221,10 @@ func (d *Deliverer) ask(ctx context.Context) (all []Subscription, found bool) {
 }
 
 // call calls the app and reads its whole answer.
-func (d *Deliverer) call(ctx context.Context, c *stream.Call) (status int, header http.Header, body []byte, err error) {
+func (d *Deliverer) call(ctx context.Context, c *stream.Call) (status int, body []byte, err error) {
 	r, err := d.o.App.Handle(ctx, c)
 	if err != nil {
-		return 0, nil, nil, err
+		return 0, nil, err
 	}
 	defer r.Body.Close()
 	body, err = io.ReadAll(io.LimitReader(r.Body, maxAnswer+1))
@@ -232,7 +232,7 @@ func (d *Deliverer) call(ctx context.Context, c *stream.Call) (status int, heade
 		err = fmt.Errorf("the app's answer is larger than %d bytes (the limit)", maxAnswer)
 	}
 	c.Flow.Replied(r.Status)
-	return r.Status, r.Header, body, err
+	return r.Status, body, err
 }
 
 // subscribe hands the messages of one subscription to the app until ctx ends.

@@ -2,6 +2,7 @@ package grpcapi
 
 import (
 	"context"
+	"errors"
 
 	commonv1 "github.com/dapr/dapr/pkg/proto/common/v1"
 	runtimev1 "github.com/dapr/dapr/pkg/proto/runtime/v1"
@@ -121,8 +122,7 @@ func (s *Server) watchConfiguration(req *runtimev1.SubscribeConfigurationRequest
 		case all := <-changes:
 			if err := out.Send(&runtimev1.SubscribeConfigurationResponse{Id: id, Items: configurationItems(all)}); err != nil {
 				end()
-				<-done
-				return err
+				return errors.Join(err, <-done)
 			}
 		}
 	}

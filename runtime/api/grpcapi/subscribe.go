@@ -77,7 +77,7 @@ func (e *eventStream) read() error {
 		m, err := e.out.Recv()
 		if err != nil {
 			if e.out.Context().Err() != nil {
-				return nil
+				return nil //nolint:nilerr // the app has left, which is how such a stream ends
 			}
 			return err
 		}
