@@ -139,7 +139,7 @@ func packages(t *testing.T) map[string][]string {
 		if d.IsDir() && path != "." && (strings.HasPrefix(d.Name(), ".") || d.Name() == "testdata" || d.Name() == "node_modules") {
 			return filepath.SkipDir
 		}
-		if strings.HasSuffix(path, ".go") && !strings.HasSuffix(path, "_test.go") && path != "deps.go" {
+		if strings.HasSuffix(path, ".go") && !strings.HasSuffix(path, "_test.go") {
 			found[filepath.Dir(path)] = append(found[filepath.Dir(path)], path)
 		}
 		return nil

@@ -17,7 +17,7 @@ import (
 
 	"github.com/dapr/go-sdk/client"
 	"github.com/dapr/go-sdk/service/common"
-	daprd "github.com/dapr/go-sdk/service/http"
+	sdkhttp "github.com/dapr/go-sdk/service/http"
 
 	"mesh/runtime/component/servertest"
 )
@@ -25,7 +25,7 @@ import (
 // sdk is an app made with Dapr's Go SDK, service and client, unmodified. What
 // it is asked to do at /check it does with the client, over gRPC.
 func sdk() int {
-	s := daprd.NewService("127.0.0.1:" + os.Getenv("APP_PORT"))
+	s := sdkhttp.NewService("127.0.0.1:" + os.Getenv("APP_PORT"))
 	c, err := client.NewClient()
 	if err != nil {
 		fmt.Println("no client:", err)
