@@ -83,5 +83,8 @@ func check(env Env, asJSON bool) error {
 	}
 	_, err = fmt.Fprintf(env.Stdout, "%s is good: %s, %s, %s\n", name,
 		plural(len(m.Apps), "app"), plural(instances, "instance"), plural(len(m.Components), "component"))
+	if err == nil && len(m.Apps) == 0 {
+		_, err = fmt.Fprintf(env.Stderr, "warning: %s declares no apps, so there is nothing to run; an app is a table such as [apps.web]\n", name)
+	}
 	return printed(err)
 }

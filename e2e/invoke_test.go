@@ -163,7 +163,7 @@ func TestTwoMeshesFindEachOther(t *testing.T) {
 	<-farMesh.exited
 	began := time.Now()
 	code, body, err := near.get("near", "v1.0/invoke/"+id+"/method/who")
-	if code != http.StatusInternalServerError || err != nil || !strings.Contains(body, "ERR_DIRECT_INVOKE") {
+	if code != http.StatusInternalServerError || err != nil || !strings.Contains(body, "ERR_DIRECT_INVOKE") || !strings.Contains(body, "couldn't find service") {
 		t.Errorf("calling an app that is gone: %d %s %v", code, body, err)
 	}
 	if d := time.Since(began); d > 3*time.Second {

@@ -17,6 +17,7 @@ import (
 var (
 	errStopping = errors.New("the mesh is stopping")
 	errOver     = errors.New("the mesh has stopped")
+	errNoApps   = errors.New("mesh.toml declares no apps; nothing was changed")
 	errRemoved  = errors.New("no longer wanted")
 )
 
@@ -38,7 +39,7 @@ func (s *Supervisor) reload(ctx context.Context) {
 			return
 		case <-s.look:
 		}
-		m, err := s.o.Load()
+		m, err := s.load(ctx)
 		if err == nil {
 			err = s.Apply(ctx, m)
 		}
@@ -48,6 +49,9 @@ func (s *Supervisor) reload(ctx context.Context) {
 		s.post(func() {
 			if err != nil {
 				hint := "nothing was changed; the mesh goes on with the last good file"
+				if errors.Is(err, errNoApps) {
+					hint = "`mesh down` stops the mesh"
+				}
 				if _, ok := errors.AsType[*RebuildError](err); ok {
 					hint = "free the port or change mesh.toml; saving it tries again"
 				}
@@ -57,6 +61,39 @@ func (s *Supervisor) reload(ctx context.Context) {
 			s.withdraw("config", "")
 		})
 	}
+}
+
+// rereading is the pause before a file that takes apps away is believed: some
+// editors write a file in pieces.
+const rereading = 300 * time.Millisecond
+
+// load reads mesh.toml again, twice when apps are missing from it.
+func (s *Supervisor) load(ctx context.Context) (*config.Mesh, error) {
+	m, err := s.o.Load()
+	if err != nil {
+		return nil, err
+	}
+	removed, runs := false, 0
+	if err := s.ask(ctx, func() {
+		removed, runs = len(config.Diff(s.cfg, m).Removed) > 0, len(s.cfg.Apps)
+	}); err != nil {
+		return nil, err
+	}
+	if !removed {
+		return m, nil
+	}
+	select {
+	case <-time.After(rereading):
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	if m, err = s.o.Load(); err != nil {
+		return nil, err
+	}
+	if len(m.Apps) == 0 && runs > 0 {
+		return nil, errNoApps
+	}
+	return m, nil
 }
 
 // lockEdits makes the caller the only one who changes the mesh.
@@ -235,7 +272,10 @@ func (s *Supervisor) fixedPorts(m *config.Mesh, rebuild []string) (err error) {
 	}
 	for _, id := range rebuild {
 		a := m.Find(id)
-		ports := []int{a.HTTPPort, a.GRPCPort}
+		var ports []int
+		if s.o.Salt == "" {
+			ports = []int{a.HTTPPort, a.GRPCPort}
+		}
 		if !s.external(a) {
 			ports = append(ports, a.Port)
 		}
@@ -289,6 +329,9 @@ func (s *Supervisor) replace(ctx context.Context, e *edit, before *config.Mesh, 
 		}
 		s.units = slices.DeleteFunc(s.units, func(u *unit) bool { return slices.Contains(left, u) })
 		s.forgetNotices()
+		for _, u := range left {
+			s.tellHealth(u.app)
+		}
 		if s.stop {
 			return
 		}

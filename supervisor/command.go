@@ -111,13 +111,22 @@ func (u *unit) command(op state.Op) (gen uint64, done bool) {
 
 // settle waits until the unit has become what was asked for with generation gen.
 func (u *unit) settle(ctx context.Context, gen uint64, stop bool) error {
+	alive, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() { // ends with alive
+		select {
+		case <-u.broken:
+			cancel()
+		case <-alive.Done():
+		}
+	}()
 	for m := u.s.State(); ; {
 		done, err := settled(m, u.name, gen, stop)
 		if done {
 			return err
 		}
 		version := m.Version
-		if m = u.s.Wait(ctx, version); m.Version != version {
+		if m = u.s.Wait(alive, version); m.Version != version {
 			continue
 		}
 		phase := state.Stopped
@@ -126,6 +135,12 @@ func (u *unit) settle(ctx context.Context, gen uint64, stop bool) error {
 		}
 		if err := context.Cause(ctx); err != nil {
 			return fmt.Errorf("waiting for %s, which is %s: %w", u.name, phase, err)
+		}
+		if alive.Err() != nil { // it ended by itself
+			if stop {
+				return nil
+			}
+			return fmt.Errorf("%s is no longer kept by this mesh, `mesh logs` says why; mesh down, then mesh up", u.name)
 		}
 		return fmt.Errorf("the mesh stopped while %s was %s", u.name, phase)
 	}

@@ -30,12 +30,16 @@ type live struct {
 	stop context.CancelFunc
 }
 
-func start(t *testing.T, m *config.Mesh) *live {
+func start(t *testing.T, m *config.Mesh, change ...func(*Options)) *live {
 	t.Helper()
-	s, err := New(Options{
+	o := Options{
 		First: m, Load: func() (*config.Mesh, error) { return m, nil }, Environ: []string{"PATH=" + os.Getenv("PATH")},
 		Flows: flow.NewRecorder(), Logs: logs.New(logs.Options{}), Log: slog.New(slog.DiscardHandler),
-	})
+	}
+	for _, c := range change {
+		c(&o)
+	}
+	s, err := New(o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"mesh/supervisor/proc"
@@ -40,6 +41,13 @@ func (u *unit) once(ctx context.Context, d *desired) ending {
 	}
 	u.hold(child)
 	defer u.hold(nil)
+	defer func() { // nothing to do, unless this function panics
+		select {
+		case <-child.Done():
+		default:
+			u.end(ctx, child)
+		}
+	}()
 	began := time.Now()
 	u.phase(state.Starting, d.why)
 	u.set(func(i *state.Instance) { i.PID, i.Started, i.Starts = child.PID(), began, i.Starts+1 })
@@ -130,10 +138,12 @@ func (u *unit) ready() {
 	u.phase(state.Ready, "")
 	u.set(func(i *state.Instance) {
 		i.ReadyAt = now
-		u.s.withdraw("health", u.app)
+		u.sick = ""
+		u.s.tellHealth(u.app)
 	})
 	u.recovered()
 	u.sidecar.App().Open()
+	u.arrive.Do(func() { close(u.able) })
 }
 
 // health acts on what the health check of an app that is ready has found.
@@ -141,18 +151,35 @@ func (u *unit) health(f finding) {
 	app := u.sidecar.App()
 	if f.kind == foundWell {
 		u.phase(state.Ready, "")
-		u.set(func(*state.Instance) { u.s.withdraw("health", u.app) })
+		u.set(func(*state.Instance) {
+			u.sick = ""
+			u.s.tellHealth(u.app)
+		})
 		app.Open()
 		return
 	}
 	app.Hold(u.name + " fails its health check: " + f.why)
 	u.phase(state.Ready, "gets no calls, it fails its health check: "+f.why)
 	u.set(func(*state.Instance) {
-		u.s.notice(state.Notice{
-			Level: "warning", App: u.app, Code: "health",
-			Text: u.name + " fails its health check and gets no calls: " + f.why, Hint: "mesh logs " + u.app,
-		})
+		u.sick = f.why
+		u.s.tellHealth(u.app)
 	})
+}
+
+// tellHealth makes a notice of the instances of an app that are not well; only
+// the loop calls it.
+func (s *Supervisor) tellHealth(app string) {
+	var sick []string
+	for _, u := range s.of(app) {
+		if u.sick != "" {
+			sick = append(sick, u.name+" fails its health check and gets no calls: "+u.sick)
+		}
+	}
+	if len(sick) == 0 {
+		s.withdraw("health", app)
+		return
+	}
+	s.notice(state.Notice{Level: "warning", App: app, Code: "health", Text: strings.Join(sick, "\n"), Hint: "mesh logs " + app})
 }
 
 func (u *unit) hold(c *proc.Child) {

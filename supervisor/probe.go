@@ -30,7 +30,8 @@ type check func(ctx context.Context) error
 
 // readiness is how one start of an app is watched until it is ready.
 type readiness struct {
-	check    check // nil: ready at once
+	check    check // nil: ready after settle
+	settle   time.Duration
 	first    time.Duration
 	interval time.Duration     // the longest pause between checks
 	timeout  time.Duration     // of one check
@@ -41,13 +42,20 @@ type readiness struct {
 // eager is the first pause between checks that cost next to nothing.
 const eager = 5 * time.Millisecond
 
+// survival is how long an app without a check runs before it counts as ready.
+const survival = 200 * time.Millisecond
+
 // newReadiness turns the configuration into a check. A declared port without a
-// probe is checked by connecting to it; an app without either is ready as soon
-// as it runs.
+// probe is checked by connecting to it; an app without either is ready when it
+// has not ended at once. Nobody reads the output of an external app, so that a
+// check of its lines is none.
 func (u *unit) newReadiness(d *desired, env []string) readiness {
 	r := readiness{first: eager, interval: 100 * time.Millisecond, timeout: time.Second, env: env}
+	if !u.external {
+		r.settle = survival
+	}
 	p := d.app.Ready
-	if p == nil {
+	if p == nil || u.external && p.Log != "" {
 		if u.at.app > 0 {
 			r.check = tcpCheck(u.at.app)
 		}
@@ -90,7 +98,12 @@ func (u *unit) probe(p *config.Probe, a *config.App, env []string) check {
 // a second, what is still missing.
 func (r readiness) wait(ctx context.Context, late func(why string)) error {
 	if r.check == nil {
-		return nil
+		select {
+		case <-time.After(r.settle):
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
 	}
 	pause := min(r.first, r.interval)
 	tick := time.NewTimer(pause)

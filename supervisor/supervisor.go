@@ -193,7 +193,15 @@ func (s *Supervisor) Run(ctx context.Context) error {
 		u.cancel = cancel
 		running.Go(func() {
 			defer close(u.gone)
-			if err := u.run(uctx); err != nil {
+			err := u.run(uctx)
+			if uctx.Err() == nil {
+				s.post(func() {
+					i := &u.shown
+					i.Phase, i.Reason, i.Since, i.PID = state.Failed, "mesh no longer keeps it", time.Now(), 0
+				})
+				close(u.broken)
+			}
+			if err != nil {
 				s.post(func() { s.notice(state.Notice{Level: "error", App: u.app, Code: "sidecar", Text: err.Error()}) })
 			}
 		})
@@ -227,6 +235,9 @@ func (s *Supervisor) Run(ctx context.Context) error {
 		close(s.ending)
 		asked, quit = nil, nil
 		s.stop = true
+		for _, u := range s.units {
+			u.linger()
+		}
 		s.publish()
 		units := slices.Clone(s.units)
 		go func() { // joined by done

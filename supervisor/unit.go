@@ -38,6 +38,9 @@ type unit struct {
 
 	source *source       // of the app; nil when it is external
 	gone   chan struct{} // closed when the unit has ended
+	broken chan struct{} // closed when it has ended although nobody wanted that
+	able   chan struct{} // closed when the unit is ready for the first time
+	arrive sync.Once     // closes able
 	cancel context.CancelCauseFunc
 
 	want  atomic.Pointer[desired]
@@ -48,6 +51,7 @@ type unit struct {
 	// Owned by the loop.
 	shown state.Instance
 	cpu   usage
+	sick  string // why its health check fails; "": it does not
 
 	mu    sync.Mutex
 	child *proc.Child // the running process; nil: none
@@ -58,6 +62,11 @@ type usage struct {
 	sec float64
 	pid int
 }
+
+// sidecarGrace is how long each server of a sidecar goes on when it stops. The
+// process has been drained and has ended by then, so that nothing but streams
+// that would never end is cut.
+const sidecarGrace = 300 * time.Millisecond
 
 // maxHeld bounds how many calls wait for an instance: more than a restart lets
 // pile up, and what they hold still fits into memory.
@@ -88,11 +97,12 @@ func (s *Supervisor) newUnits(m *config.Mesh, a *config.App, from, to int) ([]*u
 func (s *Supervisor) newUnit(m *config.Mesh, a *config.App, index int) (_ *unit, err error) {
 	u := &unit{
 		s: s, app: a.ID, name: instanceName(a.ID, index), wake: make(chan struct{}, 1), gone: make(chan struct{}),
+		able: make(chan struct{}), broken: make(chan struct{}),
 		external: s.external(a),
 		at:       place{instance: instanceName(a.ID, index), index: index},
 	}
 	derived := func(fixed int, purpose string) (int, error) {
-		if fixed > 0 && index == 1 {
+		if fixed > 0 && index == 1 && s.o.Salt == "" { // a copy of the project cannot have the same one
 			_ = portFree(fixed) // gives it the moment that it may need; binding says why it is not
 			return fixed, nil
 		}
@@ -141,7 +151,7 @@ func (s *Supervisor) newUnit(m *config.Mesh, a *config.App, index int) (_ *unit,
 	u.sidecar, err = runtime.New(runtime.Options{
 		AppID: a.ID, Instance: u.name,
 		HTTP: loopback(u.at.http), GRPC: loopback(u.at.grpc), Internal: peerAddr(m.Interface, internal),
-		MetricsAddr: loopback(u.at.metrics), Metrics: reg,
+		MetricsAddr: loopback(u.at.metrics), Metrics: reg, Grace: sidecarGrace,
 		App: opt, Transport: stream.Transport(m.Transport), Peers: s.peers, Names: finds,
 		Policies: s.policies, Components: s.stock.live, Flows: s.o.Flows, APIToken: tokens.api, Log: s.o.Log.With(slog.String("app", a.ID), slog.String("instance", u.name)),
 	})
@@ -246,6 +256,13 @@ func (u *unit) run(ctx context.Context) error {
 	})
 	if u.s.o.Names != nil {
 		g.Add("name of "+u.name, func(ctx context.Context) error {
+			if u.at.index > 1 { // the first one does; others must not wait at one that is not there yet
+				select {
+				case <-u.able:
+				case <-ctx.Done():
+					return nil
+				}
+			}
 			withdraw := u.s.o.Names.Announce(u.app, u.name, u.sidecar.Ports().Internal)
 			<-ctx.Done()
 			withdraw()
@@ -299,6 +316,14 @@ func (u *unit) phase(p state.Phase, reason string) {
 			i.PID, i.CPU, i.Memory = 0, 0, 0
 		}
 	})
+}
+
+// linger shows that the unit is about to be stopped, after those that depend on
+// it. Only the loop calls it.
+func (u *unit) linger() {
+	if i := &u.shown; i.Phase == state.Starting || i.Phase == state.Ready {
+		i.Phase, i.Reason, i.Since = state.Stopping, "the mesh stops", time.Now()
+	}
 }
 
 // measure refreshes the shown usage; only the loop calls it.
