@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -26,7 +25,7 @@ func TestDownCutsEndlessStreams(t *testing.T) {
 		<-r.Context().Done()
 	}))
 	defer app.Close()
-	port := app.Listener.Addr().(*net.TCPAddr).Port
+	port := portOf(t, app.Listener)
 	l := start(t, parse(t, t.TempDir(), fmt.Sprintf(`
 [apps.endless]
 port = %d

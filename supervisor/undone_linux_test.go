@@ -28,7 +28,16 @@ func listen(t *testing.T) (port int) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = l.Close() })
-	return l.Addr().(*net.TCPAddr).Port
+	return portOf(t, l)
+}
+
+func portOf(t *testing.T, l net.Listener) int {
+	t.Helper()
+	at, ok := l.Addr().(*net.TCPAddr)
+	if !ok {
+		t.Fatalf("%v is no TCP address", l.Addr())
+	}
+	return at.Port
 }
 
 // TestImpossibleScaleLeavesNothing: a number that cannot be had must not come
