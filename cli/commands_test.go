@@ -243,6 +243,10 @@ func TestCheck(t *testing.T) {
 	s := newShell(t)
 	s.file("mesh.toml", "name = \"shop\"\n\n[apps.orders]\ncommand = \"true\"\ninstances = 2\n")
 	s.says(0, words("check"), "mesh.toml is good: 1 app, 2 instances")
+	s.file("mesh.toml", "name = \"shop\"\n")
+	if _, errs, code := s.run("check"); code != 0 || !strings.Contains(errs, "warning: mesh.toml declares no apps") {
+		t.Errorf("a file without apps: %d %q", code, errs)
+	}
 	s.file("mesh.toml", "name = \"shop\"\n\n[apps.orders]\ncomand = \"true\"\nprotocol = \"htp\"\n")
 	s.says(1, words("check"), "mesh.toml:4:1:", `comand = "true"`, "\n  ^", `did you mean "command"?`, "mesh.toml:5:", "2 errors")
 	stdout, _, code := s.run("check", "--json")
