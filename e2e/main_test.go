@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -32,6 +33,10 @@ var meshBinary string // built once for all tests of the package
 func TestMain(m *testing.M) {
 	if role := os.Getenv("E2E_ROLE"); role != "" {
 		os.Exit(play(role))
+	}
+	if signal.Ignored(syscall.SIGHUP) {
+		// mesh heeds nohup. What is handled here is not ignored by our children.
+		signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
 	}
 	dir, err := os.MkdirTemp("", "mesh-e2e")
 	if err != nil {
