@@ -240,14 +240,15 @@ func post(ctx context.Context, url, body string) string {
 }
 
 // TestSwapUnderLoad: while 1,000 calls a second use a store, it is swapped 20
-// times, and none of them fails.
+// times, and none of them fails. During a swap two stores write one file, and
+// wait for each other as long as busyTimeout.
 func TestSwapUnderLoad(t *testing.T) {
 	t.Parallel()
 	p := newProject(t, "[apps.a]\ncommand = \"APP server SELF\"\nport = \"auto\"\n")
 	store := func(i int) {
 		p.write("components/store.yaml", fmt.Sprintf(`kind: Component
 metadata: { name: store }
-spec: { type: state.sqlite, metadata: [ { name: connectionString, value: state.db }, { name: timeout, value: "%ds" } ] }
+spec: { type: state.sqlite, metadata: [ { name: connectionString, value: state.db }, { name: busyTimeout, value: 20s }, { name: timeout, value: "%ds" } ] }
 `, 20+i))
 	}
 	store(0)
