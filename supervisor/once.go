@@ -112,9 +112,11 @@ func (u *unit) once(ctx context.Context, d *desired) ending {
 
 // start starts the process.
 func (u *unit) start(d *desired, env []string) (*proc.Child, error) {
+	cols, rows := u.console.Begin()
 	return proc.Start(proc.Spec{ //nolint:wrapcheck // the error names the app and says what is wrong
 		Name: u.name, Argv: d.app.Argv, Shell: d.app.Shell, Dir: d.app.Dir, Env: env,
-		Signal: signalNamed(d.app.StopSignal), Grace: d.app.StopGrace, PTY: d.app.PTY,
+		Signal: signalNamed(d.app.StopSignal), Grace: d.app.StopGrace,
+		PTY: d.app.PTY, Cols: cols, Rows: rows, Screen: u.console.Show,
 	}, u.s.o.Guardian, func(l proc.Line) {
 		u.s.o.Logs.Append(u.app, u.name, l.Stream, l.Text, l.At, l.Partial)
 		if line := *u.lines.Load(); line != nil {
@@ -186,6 +188,11 @@ func (u *unit) hold(c *proc.Child) {
 	u.mu.Lock()
 	u.child = c
 	u.mu.Unlock()
+	if c == nil {
+		u.console.Connect(nil)
+	} else {
+		u.console.Connect(c)
+	}
 }
 
 // drain lets calls in flight end before the process is told to stop.

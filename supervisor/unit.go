@@ -20,6 +20,7 @@ import (
 	"mesh/runtime/run"
 	"mesh/runtime/stream"
 	"mesh/supervisor/config"
+	"mesh/supervisor/console"
 	"mesh/supervisor/proc"
 	"mesh/supervisor/state"
 )
@@ -52,6 +53,8 @@ type unit struct {
 	shown state.Instance
 	cpu   usage
 	sick  string // why its health check fails; "": it does not
+
+	console console.Console // shares its terminal; nothing comes through it without one
 
 	mu    sync.Mutex
 	child *proc.Child // the running process; nil: none

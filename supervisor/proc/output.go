@@ -30,9 +30,10 @@ const (
 // reader turns one stream of output into lines.
 type reader struct {
 	f      *os.File
-	name   string // stdout or stderr
-	prompt bool   // show an unfinished line when nothing follows
-	crlf   bool   // lines end with \r\n, as a terminal makes them
+	name   string       // stdout or stderr
+	prompt bool         // show an unfinished line when nothing follows
+	crlf   bool         // lines end with \r\n, as a terminal makes them
+	raw    func([]byte) // told every read as it is; nil: nobody is
 
 	ended chan struct{} // closed when the tree has ended
 }
@@ -46,6 +47,9 @@ func read(r *reader, out func(Line)) {
 		over := r.deadline(len(buf) > 0)
 		n, err := r.f.Read(buf[len(buf):cap(buf)])
 		now := time.Now()
+		if n > 0 && r.raw != nil {
+			r.raw(buf[len(buf) : len(buf)+n])
+		}
 		buf = buf[:len(buf)+n]
 		buf = buf[:copy(buf, r.split(buf, now, out))]
 		if over {

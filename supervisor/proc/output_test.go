@@ -1,10 +1,13 @@
 package proc
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"math/rand/v2"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 	"unicode/utf8"
@@ -163,7 +166,7 @@ func TestTerminal(t *testing.T) {
 		l := out.all()
 		return len(l) > 0 && l[0].Text == "name? " && l[0].Partial
 	})
-	if _, err := c.Input().Write([]byte("world\n")); err != nil {
+	if err := c.Type(t.Context(), []byte("world\n")); err != nil {
 		t.Fatal(err)
 	}
 	if e := ended(t, c); e.Code != 0 {
@@ -183,12 +186,52 @@ func TestTerminalSize(t *testing.T) {
 	until(t, "the new size", func() bool { return strings.Contains(out.text(), "30 100\n") })
 }
 
+// TestTypingToNobody: a program that reads nothing holds up who types, but not
+// for longer than he wants to wait; whoever comes next starts anew.
+func TestTypingToNobody(t *testing.T) {
+	c, out := begin(t, Spec{Name: "app", Shell: `stty raw -echo; echo armed; read go </dev/null; exec sleep 60`, PTY: true, Env: os.Environ()}, nil)
+	until(t, "its terminal to be raw", func() bool { return strings.Contains(out.text(), "armed") })
+	enough := errors.New("enough")
+	for range 2 {
+		ctx, cancel := context.WithTimeoutCause(t.Context(), 50*time.Millisecond, enough)
+		err := error(nil)
+		for n := 0; err == nil && n < 1000; n++ {
+			err = c.Type(ctx, bytes.Repeat([]byte("x"), 1000))
+		}
+		cancel()
+		if !errors.Is(err, enough) {
+			t.Errorf("typing ends with %v", err)
+		}
+	}
+}
+
+// TestScreen: what a terminal shows is passed on as it is, in the size that was
+// asked for.
+func TestScreen(t *testing.T) {
+	var mu sync.Mutex
+	var shown []byte
+	c, _ := begin(t, Spec{
+		Name: "app", Shell: `stty size; printf '\033[1mbold\033[0m\n no newline'`, PTY: true, Cols: 77, Rows: 11, Env: os.Environ(),
+		Screen: func(p []byte) {
+			mu.Lock()
+			defer mu.Unlock()
+			shown = append(shown, p...)
+		},
+	}, nil)
+	ended(t, c)
+	mu.Lock()
+	defer mu.Unlock()
+	if want := "11 77\r\n\x1b[1mbold\x1b[0m\r\n no newline"; string(shown) != want {
+		t.Errorf("it showed %q, want %q", shown, want)
+	}
+}
+
 func TestWithoutTerminal(t *testing.T) {
 	c, _ := begin(t, spec("ask"), nil) // its input is empty
 	if e := ended(t, c); !e.Success() {
 		t.Errorf("exit is %v", e)
 	}
-	if _, err := c.Input().Write(nil); !errors.Is(err, ErrNoTerminal) {
+	if err := c.Type(t.Context(), nil); !errors.Is(err, ErrNoTerminal) {
 		t.Errorf("writing gives %v", err)
 	}
 	if err := c.Resize(80, 24); !errors.Is(err, ErrNoTerminal) {

@@ -42,7 +42,10 @@ type Spec struct {
 	Env    []string       // the complete environment, KEY=value; MarkName is added
 	Signal syscall.Signal // asks to stop; 0: SIGTERM
 	Grace  time.Duration  // from Signal to SIGKILL; 0: DefaultGrace
-	PTY    bool           // give it a terminal: stdout and stderr become one stream, Input and Resize work
+	PTY    bool           // give it a terminal: stdout and stderr become one stream, Type and Resize work
+	Cols   uint16         // size of the terminal; 0: 120 by 40
+	Rows   uint16
+	Screen func([]byte) // told what the terminal shows, before it is cut into lines; nil: nobody is
 }
 
 // Line is a line of output, or a piece of one that is very long.

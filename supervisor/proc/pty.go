@@ -1,10 +1,11 @@
 package proc
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
+	"time"
 
 	"github.com/creack/pty"
 	"golang.org/x/sys/unix"
@@ -14,16 +15,19 @@ import (
 var ErrNoTerminal = errors.New("it has no terminal")
 
 // Size of a terminal that nobody looks at yet.
-const columns, rows = 120, 40
+const defaultCols, defaultRows = 120, 40
 
 // openTerminal gives both sides of a new terminal.
-func openTerminal() (ours, theirs *os.File, err error) {
+func openTerminal(cols, rows uint16) (ours, theirs *os.File, err error) {
+	if cols == 0 || rows == 0 {
+		cols, rows = defaultCols, defaultRows
+	}
 	master, theirs, err := pty.Open()
 	if err != nil {
 		return nil, nil, err
 	}
 	defer master.Close()
-	if err := pty.Setsize(theirs, &pty.Winsize{Cols: columns, Rows: rows}); err != nil {
+	if err := pty.Setsize(theirs, &pty.Winsize{Cols: cols, Rows: rows}); err != nil {
 		theirs.Close()
 		return nil, nil, fmt.Errorf("setting its size: %w", err)
 	}
@@ -40,18 +44,34 @@ func openTerminal() (ours, theirs *os.File, err error) {
 	return nil, nil, err
 }
 
-// Input writes to the child's terminal as if it were typed; without one every
-// write gives ErrNoTerminal.
-func (c *Child) Input() io.Writer {
+// Type writes to the child's terminal as if it were typed; without one it gives
+// ErrNoTerminal. It blocks while the child reads nothing and its terminal can
+// hold no more, at most until ctx ends, and then gives its cause. Only one call
+// at a time is allowed.
+func (c *Child) Type(ctx context.Context, p []byte) error {
 	if c.terminal == nil {
-		return noTerminal{}
+		return ErrNoTerminal
 	}
-	return c.terminal
+	if err := c.terminal.SetWriteDeadline(time.Time{}); err != nil {
+		return fmt.Errorf("typing: %w", err)
+	}
+	woken := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(woken)
+		_ = c.terminal.SetWriteDeadline(time.Now()) // of a terminal that is closed, writing fails anyway
+	})
+	_, err := c.terminal.Write(p)
+	if !stop() {
+		<-woken // it must not end the next call
+	}
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	}
+	return fmt.Errorf("typing: %w", err)
 }
-
-type noTerminal struct{}
-
-func (noTerminal) Write([]byte) (int, error) { return 0, ErrNoTerminal }
 
 // Resize tells the child the size of its terminal.
 func (c *Child) Resize(cols, rows uint16) error {

@@ -44,7 +44,7 @@ func Start(s Spec, g *Guardian, out func(Line)) (*Child, error) {
 			return nil, fmt.Errorf("starting %s: %w", s.Name, err)
 		}
 	}
-	std, err := openStdio(s.PTY)
+	std, err := openStdio(&s)
 	if err != nil {
 		return nil, fmt.Errorf("starting %s: %w", s.Name, err)
 	}

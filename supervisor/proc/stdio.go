@@ -15,16 +15,16 @@ type stdio struct {
 }
 
 // openStdio gives the child an empty input and two pipes, or a terminal.
-func openStdio(terminal bool) (*stdio, error) {
+func openStdio(spec *Spec) (*stdio, error) {
 	s := &stdio{ended: make(chan struct{})}
-	if terminal {
-		ours, theirs, err := openTerminal()
+	if spec.PTY {
+		ours, theirs, err := openTerminal(spec.Cols, spec.Rows)
 		if err != nil {
 			return nil, fmt.Errorf("opening a terminal: %w", err)
 		}
 		s.child = [3]*os.File{theirs, theirs, theirs}
 		s.terminal = ours
-		s.readers = []*reader{{f: ours, name: "stdout", prompt: true, crlf: true, ended: s.ended}}
+		s.readers = []*reader{{f: ours, name: "stdout", prompt: true, crlf: true, raw: spec.Screen, ended: s.ended}}
 		return s, nil
 	}
 	null, err := os.Open(os.DevNull)
