@@ -23,10 +23,15 @@ type Lane struct {
 	last   atomic.Int64 // time of the last chunk
 	gap    atomic.Int64 // the longest time between two chunks
 	busy   atomic.Int64 // since when a write waits for the next hop; 0: none does
+	waited atomic.Int64 // how long writes have waited in all
+	over   atomic.Int64 // when the body's end passed; 0: not yet
 	ring   atomic.Pointer[ring]
 }
 
-type ring struct{ marks []mark } // a power of two; chunk number i lies at i % len
+type ring struct {
+	marks []mark // a power of two; chunk number i lies at i % len
+	gaps  *gaps  // between all chunks of the lane, also those whose marks are overwritten
+}
 
 // mark is one chunk. id holds its size above its number's low 32 bits, so that
 // a reader can tell whether it has read the mark it wanted, and whole; it is -1
@@ -61,19 +66,24 @@ func (f *Flow) Mark(d Dir, h Hop, n int) {
 		l.firstN.Store(int64(n))
 		l.first.Store(t)
 	} else {
-		if g := t - l.last.Load(); g > l.gap.Load() {
+		g := t - l.last.Load()
+		if g > l.gap.Load() {
 			l.gap.Store(g)
 		}
 		r := l.ring.Load()
 		if r == nil || (i >= uint64(len(r.marks)) && len(r.marks) < maxMarks) {
 			r = l.grow(f.rec, r, i)
 		}
+		r.gaps.add(g)
 		r.marks[i&uint64(len(r.marks)-1)].set(i, t, int64(n))
 	}
 	l.last.Store(t)
 	l.bytes.Add(uint64(n))
 	l.chunks.Store(i + 1)
-	l.busy.Store(0)
+	if b := l.busy.Load(); b != 0 {
+		l.waited.Add(t - b)
+		l.busy.Store(0)
+	}
 }
 
 // Blocked records that a write to the next hop begins; Mark ends it. What a
@@ -81,6 +91,15 @@ func (f *Flow) Mark(d Dir, h Hop, n int) {
 func (f *Flow) Blocked(d Dir, h Hop) {
 	if f != nil {
 		f.lane[int(d&1)*4+int(h&3)].busy.Store(f.now())
+	}
+}
+
+// Finish records that the end of the body has passed a hop. The first call wins.
+func (f *Flow) Finish(d Dir, h Hop) {
+	if f != nil {
+		l := &f.lane[int(d&1)*4+int(h&3)]
+		l.over.CompareAndSwap(0, f.now())
+		l.busy.Store(0)
 	}
 }
 
@@ -98,8 +117,10 @@ func (l *Lane) grow(rec *Recorder, old *ring, i uint64) *ring {
 	}
 	r := &ring{marks: make([]mark, size)}
 	if old == nil { // the first chunk moves in
+		r.gaps = &gaps{}
 		r.marks[0].set(0, l.first.Load(), l.firstN.Load())
 	} else {
+		r.gaps = old.gaps
 		for j := i - min(i, uint64(len(old.marks))); j < i; j++ {
 			m, _ := old.marks[j&uint64(len(old.marks)-1)].get(j)
 			r.marks[j&uint64(size-1)].set(j, int64(m.At), int64(m.Size))

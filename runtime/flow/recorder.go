@@ -26,6 +26,8 @@ type Recorder struct {
 	live   [shards]shard
 	recent [keepRecent]atomic.Pointer[Flow]
 	next   atomic.Uint64 // where the next ended flow goes, modulo keepRecent
+
+	captures captures
 }
 
 type shard struct {
@@ -83,6 +85,9 @@ func (r *Recorder) add(id ID, h Head) *Flow {
 		h.Begun = time.Now()
 	}
 	f := &Flow{id: id, head: h, rec: r}
+	if n := r.captures.limit.Load(); n > 0 {
+		f.capture.Store(&capture{rec: r, limit: int(n)})
+	}
 	s := r.shard(id)
 	s.mu.Lock()
 	s.flows[id] = f
@@ -101,9 +106,11 @@ func (r *Recorder) end(f *Flow) {
 		delete(s.flows, f.id)
 	}
 	s.mu.Unlock()
+	r.captures.endCapture(f)
 	i := r.next.Add(1) - 1
 	if old := r.recent[i%keepRecent].Swap(f); old != nil {
 		r.marks.Add(-old.marksHeld())
+		r.captures.forget(old)
 	}
 	r.ended.Add(1)
 	r.version.Add(1)
@@ -184,6 +191,33 @@ func (r *Recorder) Totals() (begun, ended uint64) {
 		return 0, 0
 	}
 	return r.begun.Load(), r.ended.Load()
+}
+
+// Stats says how much a recorder holds, and what it had to let go of.
+type Stats struct {
+	Begun     uint64 `json:"begun"`     // flows since the recorder was made
+	Ended     uint64 `json:"ended"`     // of them
+	Forgotten uint64 `json:"forgotten"` // ended flows that are no longer remembered
+	Marks     uint64 `json:"marks"`     // chunk marks that there is room for now
+	Limit     int    `json:"limit"`     // bytes captured of each body of new flows; 0: none
+	Captured  uint64 `json:"captured"`  // bytes of memory that captured bodies take
+	Shed      uint64 `json:"shed"`      // ended flows whose captured bytes were given up
+}
+
+// Stats takes a snapshot of what is held.
+func (r *Recorder) Stats() Stats {
+	if r == nil {
+		return Stats{}
+	}
+	next := r.next.Load()
+	s := Stats{
+		Begun: r.begun.Load(), Ended: r.ended.Load(), Forgotten: next - min(next, keepRecent),
+		Marks: uint64(max(0, r.marks.Load())), Limit: r.Capturing(), Captured: uint64(max(0, r.captures.held.Load())),
+	}
+	r.captures.mu.Lock()
+	s.Shed = r.captures.shed
+	r.captures.mu.Unlock()
+	return s
 }
 
 // Detail gives the flow of that id with the marks that came after the cursor;

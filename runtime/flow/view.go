@@ -17,6 +17,7 @@ type View struct {
 	Held    time.Duration `json:"held,omitempty"`    // time spent waiting for the app, so far
 	Holding bool          `json:"holding,omitempty"` // waiting now
 	Err     string        `json:"error,omitempty"`   // why it broke off
+	Kept    bool          `json:"kept,omitempty"`    // bytes of its bodies are, or may be, captured
 	Lanes   []LaneView    `json:"lanes,omitempty"`   // the lanes that saw bytes, or wait to write some
 }
 
@@ -29,6 +30,10 @@ type LaneView struct {
 	First   time.Duration `json:"first"`             // time of the first chunk, since the flow began
 	Last    time.Duration `json:"last"`              // time of the last one
 	Gap     time.Duration `json:"gap"`               // longest time between two chunks
+	GapP50  time.Duration `json:"gap_p50,omitempty"` // half of the times between two chunks are shorter
+	GapP99  time.Duration `json:"gap_p99,omitempty"` // 99 in a hundred are
+	Waited  time.Duration `json:"waited,omitempty"`  // how long writes have waited for the next hop in all
+	Done    time.Duration `json:"done,omitempty"`    // when the end of the body passed; 0: it has not
 	Blocked time.Duration `json:"blocked,omitempty"` // since when a write has been waiting for the next hop
 }
 
@@ -57,6 +62,7 @@ func (f *Flow) View() View {
 	if s := f.err.Load(); s != nil {
 		v.Err = *s
 	}
+	v.Kept = f.capture.Load() != nil
 	for i := range f.lane {
 		l := &f.lane[i]
 		lv := LaneView{
@@ -64,8 +70,12 @@ func (f *Flow) View() View {
 			Chunks: l.chunks.Load(), Bytes: l.bytes.Load(),
 			First: time.Duration(l.first.Load()), Last: time.Duration(l.last.Load()), Gap: time.Duration(l.gap.Load()),
 		}
+		lv.Waited, lv.Done = time.Duration(l.waited.Load()), time.Duration(l.over.Load())
 		if v.Live {
 			lv.Blocked = time.Duration(l.busy.Load())
+		}
+		if r := l.ring.Load(); r != nil {
+			lv.GapP50, lv.GapP99 = r.gaps.quantiles()
 		}
 		if lv.Chunks > 0 || lv.Blocked > 0 {
 			v.Lanes = append(v.Lanes, lv)
