@@ -41,7 +41,7 @@ func (x *exchange) Read(p []byte) (int, error) {
 	}
 	if len(p) >= smallBuffer && x.inData() && x.conn.r == x.conn.w {
 		n, err := x.readDirect(p)
-		x.call.Flow.Mark(flow.Reply, flow.CalleeIn, n)
+		x.mark(p[:n])
 		return n, err
 	}
 	if err := x.await(); err != nil {
@@ -57,8 +57,16 @@ func (x *exchange) Read(p []byte) (int, error) {
 			break
 		}
 	}
-	x.call.Flow.Mark(flow.Reply, flow.CalleeIn, n)
+	x.mark(p[:n])
 	return n, nil
+}
+
+// mark records bytes of the body that have been read, and the body's end.
+func (x *exchange) mark(p []byte) {
+	x.call.Flow.Pass(flow.Reply, flow.CalleeIn, p)
+	if x.done {
+		x.call.Flow.Finish(flow.Reply, flow.CalleeIn)
+	}
 }
 
 // Len gives the number of bytes that Read has without waiting.
@@ -97,7 +105,7 @@ func (x *exchange) WriteTo(w io.Writer) (total int64, err error) {
 			return total, clean(err)
 		}
 		flows = n >= smallBuffer/2
-		if n >= spliceFlow && to != nil && tcp != nil && x.head.framing == fixed && x.conn.r == x.conn.w {
+		if n >= spliceFlow && to != nil && tcp != nil && x.head.framing == fixed && x.conn.r == x.conn.w && !x.call.Flow.Capturing() {
 			n, err := x.splice(to, tcp)
 			total += n
 			if err != nil {
@@ -125,13 +133,13 @@ func (x *exchange) writePart(w io.Writer, flows bool) (int, error) {
 	}
 	p := x.piece()
 	x.consume(len(p))
-	x.call.Flow.Mark(flow.Reply, flow.CalleeIn, len(p))
+	x.mark(p)
 	return w.Write(p)
 }
 
 // splice passes pieces while the body is long.
 func (x *exchange) splice(to io.ReaderFrom, tcp *net.TCPConn) (total int64, err error) {
-	for x.remain >= spliceMin {
+	for x.remain >= spliceMin && !x.call.Flow.Capturing() {
 		n, err := to.ReadFrom(&io.LimitedReader{R: tcp, N: splicePiece})
 		total += n
 		x.passed(int(n))
@@ -214,6 +222,7 @@ func (x *exchange) reach() error {
 		case x.err != nil:
 			return x.err
 		case x.done:
+			x.call.Flow.Finish(flow.Reply, flow.CalleeIn)
 			return io.EOF
 		}
 		if !x.inData() && x.lineBuffered() {

@@ -170,6 +170,7 @@ func (x *exchange) write(b []byte, attached int) error {
 	}
 	c.Flow.Mark(flow.Request, flow.CalleeOut, attached)
 	if c.Body == nil || c.Length >= 0 && int64(attached) == c.Length {
+		c.Flow.Finish(flow.Request, flow.CalleeOut)
 		return nil
 	}
 	x.sent = make(chan struct{})

@@ -61,6 +61,7 @@ func (a *App) onInvoke(ctx context.Context, c *stream.Call) (*stream.Reply, erro
 	var res commonv1.InvokeResponse
 	if err = s.SendMsg(invokeRequest(c, data)); err == nil || errors.Is(err, io.EOF) { // the reply says why
 		c.Flow.Mark(flow.Request, flow.CalleeOut, len(data))
+		c.Flow.Finish(flow.Request, flow.CalleeOut)
 		err = s.RecvMsg(&res)
 	}
 	if err != nil && ctx.Err() != nil {
@@ -116,7 +117,8 @@ func invokeReply(c *stream.Call, s grpc.ClientStream, res *commonv1.InvokeRespon
 	if r.Type != "" {
 		contentType = "application/x-protobuf"
 	}
-	c.Flow.Mark(flow.Reply, flow.CalleeIn, len(data))
+	c.Flow.Pass(flow.Reply, flow.CalleeIn, data)
+	c.Flow.Finish(flow.Reply, flow.CalleeIn)
 	if err != nil {
 		if data, err = stream.Failure(st); err != nil {
 			return nil, err

@@ -96,6 +96,9 @@ func (s *sending) Read(p []byte) (int, error) {
 	if s.taken = n; n > 0 {
 		s.call.Flow.Blocked(flow.Request, flow.CalleeOut)
 	}
+	if errors.Is(err, io.EOF) && n == 0 {
+		s.call.Flow.Finish(flow.Request, flow.CalleeOut)
+	}
 	return n, err
 }
 
@@ -118,7 +121,10 @@ type receiving struct {
 
 func (r *receiving) Read(p []byte) (int, error) {
 	n, err := r.body.Read(p)
-	r.flow.Mark(flow.Reply, flow.CalleeIn, n)
+	r.flow.Pass(flow.Reply, flow.CalleeIn, p[:n])
+	if errors.Is(err, io.EOF) {
+		r.flow.Finish(flow.Reply, flow.CalleeIn)
+	}
 	return n, err
 }
 

@@ -51,6 +51,11 @@ var errUnwanted = errors.New("the app did not want the body")
 // is not known, and the body is chunked.
 func (x *exchange) send(left int64) {
 	defer close(x.sent)
+	defer func() {
+		if x.sendErr == nil {
+			x.call.Flow.Finish(flow.Request, flow.CalleeOut)
+		}
+	}()
 	if x.proceed != nil {
 		t := time.NewTimer(continueWait)
 		defer t.Stop()

@@ -80,6 +80,19 @@ type passage struct {
 // counts it, so that empty messages show.
 const prefix = 5
 
+// received marks a message that has come, and shows its bytes to whoever wants
+// them, with the prefix that it had on the wire. Whether it was compressed
+// there is not known any more; it no longer is.
+func received(f *flow.Flow, d flow.Dir, h flow.Hop, m *stream.Message) {
+	if !f.Capturing() {
+		f.Mark(d, h, m.Len()+prefix)
+		return
+	}
+	n := m.Len()
+	head := []byte{0, byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)}
+	f.PassParts(d, h, append([][]byte{head}, m.Parts()...)...)
+}
+
 // request passes the client's messages on. An error is one that ends the call.
 func (p *passage) request() error {
 	f := p.call.Flow
@@ -87,12 +100,14 @@ func (p *passage) request() error {
 		var m stream.Message
 		if err := p.call.from.RecvMsg(&m); err != nil {
 			if errors.Is(err, io.EOF) {
+				f.Finish(flow.Request, p.nearIn)
 				err = p.to.CloseSend()
+				f.Finish(flow.Request, p.farOut)
 			}
 			return err
 		}
 		n := m.Len() + prefix
-		f.Mark(flow.Request, p.nearIn, n)
+		received(f, flow.Request, p.nearIn, &m)
 		f.Blocked(flow.Request, p.farOut)
 		if err := p.to.SendMsg(&m); err != nil {
 			m.Release()
@@ -113,6 +128,7 @@ func (p *passage) reply() error {
 		if p.call.began {
 			f.Replied(http.StatusOK)
 		}
+		f.Headers(flow.Reply, http.Header(md), "")
 		if err := from.SendHeader(forward(md)); err != nil {
 			return err
 		}
@@ -122,12 +138,14 @@ func (p *passage) reply() error {
 		if err := p.to.RecvMsg(&m); err != nil {
 			from.SetTrailer(forward(p.to.Trailer()))
 			if errors.Is(err, io.EOF) {
+				f.Finish(flow.Reply, p.farIn)
+				f.Finish(flow.Reply, p.nearOut)
 				return nil
 			}
 			return err
 		}
 		n := m.Len() + prefix
-		f.Mark(flow.Reply, p.farIn, n)
+		received(f, flow.Reply, p.farIn, &m)
 		f.Blocked(flow.Reply, p.nearOut)
 		if err := from.SendMsg(&m); err != nil {
 			m.Release()

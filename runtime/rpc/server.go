@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"sync"
 
 	"google.golang.org/grpc"
@@ -57,6 +58,7 @@ func (s *Server) Serve(_ any, from grpc.ServerStream) (err error) {
 	md, _ := metadata.FromIncomingContext(ctx)
 	c := &Call{AppID: id, Method: method, from: from, subtype: subtype(md), sending: &s.sending}
 	s.open(c, md)
+	c.Flow.Headers(flow.Request, http.Header(c.Header), "")
 	if c.began {
 		defer func() { end(c.Flow, err) }()
 	}

@@ -102,6 +102,7 @@ func (b *bodyReader) receive() {
 			b.err = fmt.Errorf("the body ended %d bytes before its Content-Length: %w", b.left, io.ErrUnexpectedEOF)
 		default:
 			b.err = io.EOF
+			b.flow.Finish(b.dir, b.hop())
 		}
 		return
 	}
@@ -126,7 +127,11 @@ func (b *bodyReader) took() {
 		return
 	}
 	b.seq++
-	b.flow.Mark(b.dir, b.hop(), n)
+	if b.flow.Capturing() {
+		b.flow.PassParts(b.dir, b.hop(), b.frame.pieces()...)
+	} else {
+		b.flow.Mark(b.dir, b.hop(), n)
+	}
 	if b.left >= 0 {
 		b.left -= int64(n)
 		switch {
@@ -138,6 +143,7 @@ func (b *bodyReader) took() {
 			// reply is different, the far end has still to finish.
 			b.err = io.EOF
 			b.ended.Store(true)
+			b.flow.Finish(b.dir, b.hop())
 		}
 	}
 }

@@ -182,6 +182,17 @@ func (f *inFrame) piece() []byte {
 	return b[:min(len(b), f.n)]
 }
 
+// pieces gives all of the data as it lies, without taking it.
+func (f *inFrame) pieces() (all [][]byte) {
+	left, off := f.n, f.off
+	for i := f.i; left > 0; i++ {
+		b := f.bufs[i].ReadOnlyData()[off:]
+		b = b[:min(len(b), left)]
+		all, left, off = append(all, b), left-len(b), 0
+	}
+	return all
+}
+
 // release lets go of the transport's buffers, dropping data not read.
 func (f *inFrame) release() {
 	f.bufs.Free()

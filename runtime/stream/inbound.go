@@ -98,6 +98,7 @@ func (in *Inbound) stream(s grpc.ServerStream) (err error) {
 	if began {
 		c.Flow.Replied(r.Status)
 	}
+	c.Flow.Headers(flow.Reply, r.Header, "")
 	defer func() {
 		if c.Body == nil || b.ended.Load() {
 			_ = r.Body.Close()
@@ -180,6 +181,7 @@ func (in *Inbound) join(ctx context.Context, c *Call) (began bool) {
 	if began { // the caller's sidecar lives elsewhere, or is not watched
 		c.Flow.Route(in.here)
 	}
+	c.Flow.Headers(flow.Request, c.Header, c.Query)
 	return began
 }
 

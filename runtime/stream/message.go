@@ -13,6 +13,16 @@ type Message struct{ bufs mem.BufferSlice }
 // Len gives how many bytes the message has.
 func (m *Message) Len() int { return m.bufs.Len() }
 
+// Parts gives the bytes of the message as they lie; they are its own until it is
+// sent or released.
+func (m *Message) Parts() [][]byte {
+	parts := make([][]byte, len(m.bufs))
+	for i, b := range m.bufs {
+		parts[i] = b.ReadOnlyData()
+	}
+	return parts
+}
+
 // Release lets go of a message that has not been sent.
 func (m *Message) Release() {
 	m.bufs.Free()

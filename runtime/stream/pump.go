@@ -100,6 +100,9 @@ func (p *pump) finish() error {
 	p.sendHead()
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.err == nil {
+		p.flow.Finish(p.dir, p.hop)
+	}
 	if p.err != nil || p.trailer == nil {
 		return p.err
 	}

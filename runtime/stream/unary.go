@@ -84,6 +84,7 @@ func (o *Outbound) callUnary(ctx context.Context, c *Call, body io.Reader) (*Rep
 		}
 		message = data
 		c.Flow.Mark(flow.Request, flow.CallerOut, len(data))
+		c.Flow.Finish(flow.Request, flow.CallerOut)
 	}
 	var in unaryIn
 	err = s.SendMsg(unaryMessage(head, reqMessage, msgData, message))
@@ -110,7 +111,8 @@ func (o *Outbound) callUnary(ctx context.Context, c *Call, body io.Reader) (*Rep
 	if hasBody(c.Verb, r.Status) {
 		r.Length = int64(len(data))
 	}
-	c.Flow.Mark(flow.Reply, flow.CallerIn, len(data))
+	c.Flow.Pass(flow.Reply, flow.CallerIn, data)
+	c.Flow.Finish(flow.Reply, flow.CallerIn)
 	if trailer := res.trailer(); len(trailer) > 0 { // which HTTP/1 has only where no length is announced
 		r.Trailer, r.Length = func() http.Header { return trailer }, -1
 	}
@@ -143,7 +145,8 @@ func (in *Inbound) unary(ctx context.Context, m unaryIn) (res *unaryOut, err err
 		defer func() { c.Flow.End(err) }()
 	}
 	defer in.contain(&err)
-	c.Flow.Mark(flow.Request, flow.CalleeIn, len(data))
+	c.Flow.Pass(flow.Request, flow.CalleeIn, data)
+	c.Flow.Finish(flow.Request, flow.CalleeIn)
 	r, err := in.handler.Handle(ctx, c)
 	if err != nil {
 		return nil, rejected(err)
@@ -151,6 +154,7 @@ func (in *Inbound) unary(ctx context.Context, m unaryIn) (res *unaryOut, err err
 	if began {
 		c.Flow.Replied(r.Status)
 	}
+	c.Flow.Headers(flow.Reply, r.Header, "")
 	defer func() { err = errors.Join(err, r.Body.Close()) }()
 	from, length := wireBody(r)
 	body, err := whole("reply", from, length)
@@ -165,5 +169,6 @@ func (in *Inbound) unary(ctx context.Context, m unaryIn) (res *unaryOut, err err
 		head = appendHeaders(head, resTrailers, r.Trailer())
 	}
 	c.Flow.Mark(flow.Reply, flow.CalleeOut, len(body))
+	c.Flow.Finish(flow.Reply, flow.CalleeOut)
 	return unaryMessage(head, resMessage, resData, body), nil
 }

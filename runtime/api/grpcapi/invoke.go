@@ -34,7 +34,9 @@ func (s *Server) InvokeService(ctx context.Context, req *runtimev1.InvokeService
 	})
 	c.Flow = f
 	defer func() { f.End(err) }()
-	f.Mark(flow.Request, flow.CallerIn, int(c.Length))
+	f.Headers(flow.Request, c.Header, c.Query)
+	f.Pass(flow.Request, flow.CallerIn, req.GetMessage().GetData().GetValue())
+	f.Finish(flow.Request, flow.CallerIn)
 
 	reply, err := s.o.API.Invoke(ctx, c)
 	if err != nil {
@@ -48,7 +50,9 @@ func (s *Server) InvokeService(ctx context.Context, req *runtimev1.InvokeService
 	if err := grpc.SetHeader(ctx, replyMetadata(reply)); err != nil {
 		return nil, fmt.Errorf("setting the headers of the reply: %w", err)
 	}
+	f.Headers(flow.Reply, reply.Header, "")
 	f.Mark(flow.Reply, flow.CallerOut, len(data))
+	f.Finish(flow.Reply, flow.CallerOut)
 	if reply.GRPC != nil && reply.Trailer != nil {
 		if err := grpc.SetTrailer(ctx, rpc.FromHTTP(reply.Trailer())); err != nil {
 			return nil, fmt.Errorf("setting the trailers of the reply: %w", err)

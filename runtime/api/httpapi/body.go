@@ -36,9 +36,13 @@ func (b *body) Read(p []byte) (int, error) {
 		return 0, errEnded
 	}
 	n, err := b.from.Read(p)
+	b.flow.Pass(flow.Request, flow.CallerIn, p[:n])
 	b.took(int64(n))
 	if err != nil {
-		b.eof = b.eof || errors.Is(err, io.EOF)
+		if errors.Is(err, io.EOF) {
+			b.eof = true
+			b.flow.Finish(flow.Request, flow.CallerIn)
+		}
 		if b.ended.Load() {
 			err = errEnded
 		}
@@ -50,21 +54,24 @@ func (b *body) Read(p []byte) (int, error) {
 func (b *body) took(n int64) {
 	if b.left > 0 {
 		b.left -= n
-		b.eof = b.left == 0
+		if b.eof = b.left == 0; b.eof {
+			b.flow.Finish(flow.Request, flow.CallerIn)
+		}
 	}
-	b.flow.Mark(flow.Request, flow.CallerIn, int(n))
 }
 
 // Splice moves n bytes of the body to another connection, inside the kernel
-// where that is possible, and says how many were moved; none when it is not.
+// where that is possible, and says how many were moved; none when it is not, or
+// when the bytes are to be seen.
 func (b *body) Splice(to io.ReaderFrom, n int64) (int64, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.http1 == nil || b.ended.Load() {
+	if b.http1 == nil || b.ended.Load() || b.flow.Capturing() {
 		return 0, nil
 	}
 	n, err := b.http1.Splice(to, n)
 	if n > 0 {
+		b.flow.Mark(flow.Request, flow.CallerIn, int(n))
 		b.took(n)
 	}
 	return n, err

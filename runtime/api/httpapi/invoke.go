@@ -49,6 +49,7 @@ func (s *Server) invoke(w http.ResponseWriter, r *http.Request) {
 		AppID: to.appID, Verb: method, Path: to.path[1:], Query: r.URL.RawQuery,
 		Header: r.Header, Length: r.ContentLength, Flow: f, Upgrade: upgrade,
 	}
+	f.Headers(flow.Request, r.Header, r.URL.RawQuery)
 	if h1, ok := unwrap(w).(*http1.Response); ok {
 		in.call.Inform = h1.Inform
 	}
@@ -70,6 +71,7 @@ func (s *Server) invoke(w http.ResponseWriter, r *http.Request) {
 		writeError(w, invokeError(err))
 		return
 	}
+	f.Headers(flow.Reply, reply.Header, "")
 	defer func() {
 		// The reader of the request's body must be free before the reply can
 		// be closed; that closing stops it for good.
@@ -169,6 +171,7 @@ func (s *Server) pass(w http.ResponseWriter, r *http.Request, reply *stream.Repl
 	if reply.Length >= 0 && k.left > 0 {
 		return fmt.Errorf("the reply ended %d bytes early: %w", k.left, io.ErrUnexpectedEOF)
 	}
+	in.call.Flow.Finish(flow.Reply, flow.CallerOut)
 	if reply.Trailer != nil {
 		for key, values := range reply.Trailer() {
 			w.Header()[http.TrailerPrefix+key] = values
