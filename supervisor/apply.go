@@ -39,27 +39,9 @@ func (s *Supervisor) reload(ctx context.Context) {
 			return
 		case <-s.look:
 		}
-		m, err := s.load(ctx)
-		if err == nil {
-			err = s.Apply(ctx, m)
-		}
-		if ctx.Err() != nil || errors.Is(err, errStopping) {
+		if err := s.reread(ctx); ctx.Err() != nil || errors.Is(err, errStopping) {
 			return
 		}
-		s.post(func() {
-			if err != nil {
-				hint := "nothing was changed; the mesh goes on with the last good file"
-				if errors.Is(err, errNoApps) {
-					hint = "`mesh down` stops the mesh"
-				}
-				if _, ok := errors.AsType[*RebuildError](err); ok {
-					hint = "free the port or change mesh.toml; saving it tries again"
-				}
-				s.notice(state.Notice{Level: "error", Code: "config", Text: err.Error(), Hint: hint})
-				return
-			}
-			s.withdraw("config", "")
-		})
 	}
 }
 
@@ -133,6 +115,9 @@ func (s *Supervisor) Apply(ctx context.Context, m *config.Mesh) error {
 			}
 		}
 		s.steps(e, change)
+		if len(e.steps) > 0 || !change.Empty() {
+			s.edits.last = &state.Edit{At: began, State: state.EditApplying, Plan: s.preview(m)}
+		}
 	}); err != nil {
 		return err
 	}

@@ -24,6 +24,10 @@ func (s *Supervisor) Do(ctx context.Context, c state.Command) error {
 		}
 	case state.Scale:
 		return s.scale(ctx, c.App, c.Count)
+	case state.Review:
+		return s.review(ctx)
+	case state.Apply:
+		return s.approve(ctx)
 	case state.Restart, state.Start, state.Stop:
 		units, err := s.find(ctx, c.App)
 		if err != nil {
@@ -31,7 +35,7 @@ func (s *Supervisor) Do(ctx context.Context, c state.Command) error {
 		}
 		return s.tell(ctx, c.Op, units)
 	}
-	return fmt.Errorf("%q is not a command; there are restart, stop, start, scale and down", c.Op)
+	return fmt.Errorf("%q is not a command; there are restart, stop, start, scale, down, review and apply", c.Op)
 }
 
 // find gives the units that a name means: an app's, one instance, or all.

@@ -228,15 +228,37 @@ func (s *Supervisor) shownComponents() []state.Component {
 			place = st.Place.String()
 		}
 		all = append(all, state.Component{
-			Name: st.Name, Type: st.Type, App: st.App, State: string(st.Condition), Reason: st.Reason,
-			Since: was.at, Next: st.Next, Place: place,
+			Name: st.Name, Type: st.Type, Version: st.Version, Scopes: st.Scopes, App: st.App,
+			State: string(st.Condition), Reason: st.Reason, Since: was.at, Next: st.Next, Place: place,
 		})
 		if st.Condition != component.Ready {
 			ill = append(ill, fmt.Sprintf("%s (%s) is %s: %s", st.Name, st.Type, st.Condition, st.Reason))
 		}
 	}
 	s.noticeComponents(ill)
-	return all
+	return append(all, s.loading(all)...)
+}
+
+// loading gives the components that are being started for the first time.
+func (s *Supervisor) loading(known []state.Component) (more []state.Component) {
+	select {
+	case <-s.stock.loaded:
+		return nil
+	default:
+	}
+	for _, c := range s.stock.have.want.Components {
+		if slices.ContainsFunc(known, func(k state.Component) bool { return k.Name == c.Name }) {
+			continue
+		}
+		place := ""
+		if c.Place.File != "" {
+			place = c.Place.String()
+		}
+		more = append(more, state.Component{
+			Name: c.Name, Type: c.Type, Version: c.Version, Scopes: c.Scopes, State: "loading", Since: s.started, Place: place,
+		})
+	}
+	return more
 }
 
 // noticeComponents shows which components are not well, once.

@@ -25,17 +25,21 @@ func (s *Supervisor) Plan(ctx context.Context, text []byte) (*state.Plan, error)
 		return nil, err
 	}
 	var p *state.Plan
-	err = s.ask(ctx, func() {
-		running := *s.cfg
-		running.Apps = slices.DeleteFunc(slices.Clone(running.Apps), func(a config.App) bool { return !s.wanted(s.cfg, a.ID) })
-		wanted := *m
-		wanted.Apps = slices.DeleteFunc(slices.Clone(m.Apps), func(a config.App) bool { return !s.wanted(m, a.ID) })
-		p = preview(config.Diff(&running, &wanted), &wanted, s.State())
-	})
+	err = s.ask(ctx, func() { p = s.preview(m) })
 	if err != nil {
 		return nil, err
 	}
 	return p, nil
+}
+
+// preview gives the plan that leads from what runs to m, as far as m's apps are
+// wanted. Only the loop calls it.
+func (s *Supervisor) preview(m *config.Mesh) *state.Plan {
+	running := *s.cfg
+	running.Apps = slices.DeleteFunc(slices.Clone(running.Apps), func(a config.App) bool { return !s.wanted(s.cfg, a.ID) })
+	wanted := *m
+	wanted.Apps = slices.DeleteFunc(slices.Clone(m.Apps), func(a config.App) bool { return !s.wanted(m, a.ID) })
+	return preview(config.Diff(&running, &wanted), &wanted, s.State())
 }
 
 // preview puts a change into the words of a plan. wanted is what the change leads

@@ -81,6 +81,7 @@ type Supervisor struct {
 	units      []*unit
 	ports      *portBook
 	notices    []state.Notice
+	edits      edits
 	scaled     map[string]int // instances asked for by a command, by app id
 	sources    map[string]*source
 	generation uint64 // the latest that was given out
@@ -366,7 +367,7 @@ func (s *Supervisor) publish() {
 	m := &state.Mesh{
 		Version: s.version, Name: s.cfg.Name, Dir: s.cfg.Dir, File: s.cfg.File, PID: s.o.PID,
 		Started: s.started, Transport: s.cfg.Transport, Notices: slices.Clone(s.notices), Stopping: s.stop,
-		Components: shownComponents,
+		Components: shownComponents, Edit: s.edits.last, Review: s.edits.review,
 	}
 	for i := range s.cfg.Apps {
 		c := &s.cfg.Apps[i]

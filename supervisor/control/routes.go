@@ -138,12 +138,16 @@ func readCommand(body io.Reader) (state.Command, *Error) {
 		if c.App != "" {
 			return c, badRequest(what, "down ends the whole mesh and takes no app: use stop")
 		}
+	case state.Review, state.Apply:
+		if c.App != "" {
+			return c, badRequest(what, "%s is about mesh.toml as a whole and takes no app", c.Op)
+		}
 	case state.Scale:
 		if c.App == "" || c.Count < 0 || c.Count > 1000 {
 			return c, badRequest(what, "scale needs an app and a count from 0 to 1000")
 		}
 	default:
-		return c, badRequest(what, "there is no operation %q; there are restart, stop, start, scale and down", c.Op)
+		return c, badRequest(what, "there is no operation %q; there are restart, stop, start, scale, down, review and apply", c.Op)
 	}
 	return c, nil
 }
@@ -165,6 +169,10 @@ func describe(c state.Command) string {
 		return fmt.Sprintf("scaling %s to %d", who, c.Count)
 	case state.Down:
 		return "ending the mesh"
+	case state.Review:
+		return "making edits wait"
+	case state.Apply:
+		return "applying mesh.toml"
 	}
 	return string(c.Op)
 }

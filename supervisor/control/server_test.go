@@ -147,7 +147,7 @@ func TestCommandErrors(t *testing.T) {
 		},
 		{
 			state.Command{Op: "explode"},
-			control.Error{Code: "bad_request", What: "reading the command", Why: `there is no operation "explode"; there are restart, stop, start, scale and down`, Hint: "docs/control.md describes the requests"},
+			control.Error{Code: "bad_request", What: "reading the command", Why: `there is no operation "explode"; there are restart, stop, start, scale, down, review and apply`, Hint: "docs/control.md describes the requests"},
 		},
 		{
 			state.Command{Op: state.Scale, Count: 2},

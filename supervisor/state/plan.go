@@ -1,5 +1,7 @@
 package state
 
+import "time"
+
 // Plan is what another configuration would change of the running mesh.
 type Plan struct {
 	Items []PlanItem `json:"items"` // apps first, those that nothing happens to included
@@ -14,6 +16,28 @@ func (p *Plan) Empty() bool {
 	}
 	return true
 }
+
+// Edit is an edit of mesh.toml, or of what it names, and what became of it.
+type Edit struct {
+	At    time.Time     `json:"at"` // when it was noticed
+	State EditState     `json:"state"`
+	Took  time.Duration `json:"took,omitempty"` // until it counted, in nanoseconds
+	Plan  *Plan         `json:"plan,omitempty"` // what it changes; nil: the file cannot be read
+	Error string        `json:"error,omitempty"`
+}
+
+// EditState is how far an edit has come.
+type EditState string
+
+// The states of an edit. Of a broken one nothing counts; of one that failed,
+// Error says what did not work.
+const (
+	EditPending  EditState = "pending" // waits for Apply
+	EditApplying EditState = "applying"
+	EditApplied  EditState = "applied"
+	EditBroken   EditState = "broken"
+	EditFailed   EditState = "failed"
+)
 
 // PlanItem is what would happen to one thing of the mesh.
 type PlanItem struct {

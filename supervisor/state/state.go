@@ -21,6 +21,8 @@ type Mesh struct {
 	Notices    []Notice    `json:"notices"`              // what the user should know now, oldest first
 	Components []Component `json:"components,omitempty"` // state stores, brokers … sorted by name
 	Stopping   bool        `json:"stopping,omitempty"`
+	Edit       *Edit       `json:"edit,omitempty"`   // what became of the last edit; nil: there was none
+	Review     bool        `json:"review,omitempty"` // edits wait until they are applied by a command
 }
 
 // App is one service of the mesh.
@@ -65,14 +67,16 @@ type Instance struct {
 
 // Component is a state store, a broker or another building block's component.
 type Component struct {
-	Name   string    `json:"name"`
-	Type   string    `json:"type"`             // such as state.redis
-	App    string    `json:"app,omitempty"`    // the app it was started for; "": all that see it
-	State  string    `json:"state"`            // ready, degraded or outdated
-	Reason string    `json:"reason,omitempty"` // why it is not ready
-	Since  time.Time `json:"since"`
-	Next   time.Time `json:"next,omitzero"`   // when a degraded one is tried again
-	Place  string    `json:"place,omitempty"` // where it is declared; "": it stands in because nothing is
+	Name    string    `json:"name"`
+	Type    string    `json:"type"`              // such as state.redis
+	Version string    `json:"version,omitempty"` // of the type, such as v1
+	Scopes  []string  `json:"scopes,omitempty"`  // the apps that see it; none: all do
+	App     string    `json:"app,omitempty"`     // the app it was started for; "": all that see it
+	State   string    `json:"state"`             // loading, ready, degraded or outdated
+	Reason  string    `json:"reason,omitempty"`  // why it is not ready
+	Since   time.Time `json:"since"`
+	Next    time.Time `json:"next,omitzero"`   // when a degraded one is tried again
+	Place   string    `json:"place,omitempty"` // where it is declared; "": it stands in because nothing is
 }
 
 // Phase is where an instance stands in its life.
@@ -126,6 +130,8 @@ const (
 	Start   Op = "start"
 	Scale   Op = "scale"
 	Down    Op = "down"
+	Review  Op = "review" // from now on edits of mesh.toml wait for Apply
+	Apply   Op = "apply"  // what waits counts now, and edits count at once again
 )
 
 // Command asks the mesh to change something.
