@@ -34,9 +34,13 @@ func (s *Sidecar) newDeliverer() *deliver.Deliverer {
 	if s.o.Components == nil || s.o.App.Addr == "" {
 		return nil
 	}
-	return deliver.New(deliver.Options{
+	o := deliver.Options{
 		AppID: s.o.AppID, Components: s.components(), App: s.app, Gate: s.app, Flows: s.o.Flows, Log: s.o.Log,
-	})
+	}
+	if p := s.o.App.Protocol; p == "grpc" || p == "grpcs" {
+		o.RPC = s.app
+	}
+	return deliver.New(o)
 }
 
 // components gives what the app sees of the components of the mesh.

@@ -36,9 +36,10 @@ func (a *API) MaySubscribe(t Topic) error {
 	return nil
 }
 
-// Subscribe hands the events of a topic to take until ctx ends. What take fails
-// with is delivered again, unless it is ErrDrop or the topic has dead letters.
-func (a *API) Subscribe(ctx context.Context, t Topic, take func(ctx context.Context, event map[string]any) error) error {
+// Subscribe hands the events of a topic to take until ctx ends, with the topic
+// that each came from. What take fails with is delivered again, unless it is
+// ErrDrop or the topic has dead letters.
+func (a *API) Subscribe(ctx context.Context, t Topic, take func(ctx context.Context, topic string, event map[string]any) error) error {
 	if err := a.MaySubscribe(t); err != nil {
 		return err
 	}
@@ -54,7 +55,7 @@ func (a *API) Subscribe(ctx context.Context, t Topic, take func(ctx context.Cont
 		case component.Expired(event):
 			err = fmt.Errorf("%w: it has expired", ErrDrop)
 		default:
-			err = take(hctx, event)
+			err = take(hctx, m.Topic, event)
 		}
 		if err == nil || ctx.Err() != nil {
 			return err

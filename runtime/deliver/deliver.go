@@ -1,5 +1,6 @@
 // Package deliver brings to an app what arrives for it at the components of the
-// mesh: the messages of its subscriptions and the events of input bindings.
+// mesh: the messages of its subscriptions and the events of input bindings. The
+// app takes them over HTTP or as a gRPC server; both are told the same.
 //
 // Whenever the app gets ready it is asked for its subscriptions; those that are
 // declared in files stand beside them. While the app is not ready nothing is
@@ -12,6 +13,8 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"mesh/runtime/component"
 	"mesh/runtime/flow"
 	"mesh/runtime/resource"
@@ -23,11 +26,20 @@ type Gate interface {
 	Watch() (ready bool, moved <-chan struct{})
 }
 
-// Options are what a Deliverer needs. All but Flows and Log must be set.
+// RPC calls the methods that an app which speaks gRPC has for its sidecar.
+type RPC interface {
+	// Callback sends one message to the method whose full name is the path of
+	// the call, and reads the answer into the other message. An error that the
+	// app gives is a gRPC status.
+	Callback(ctx context.Context, c *stream.Call, req, answer proto.Message) error
+}
+
+// Options are what a Deliverer needs. All but RPC and Flows must be set.
 type Options struct {
 	AppID      string
 	Components *component.App
 	App        stream.Handler
+	RPC        RPC // how to reach an app that speaks gRPC; nil: it speaks HTTP
 	Gate       Gate
 	Flows      *flow.Recorder // nil: nothing is recorded
 	Log        *slog.Logger
@@ -35,7 +47,8 @@ type Options struct {
 
 // Deliverer serves one instance of an app. Make it with New, run it with Run.
 type Deliverer struct {
-	o Options
+	o   Options
+	app receiver
 
 	mu       sync.Mutex
 	declared []resource.Subscription
@@ -45,7 +58,39 @@ type Deliverer struct {
 
 // New gives a Deliverer that has nothing to deliver.
 func New(o Options) *Deliverer {
-	return &Deliverer{o: o, changed: make(chan struct{}, 1)}
+	d := &Deliverer{o: o, app: httpApp{o}, changed: make(chan struct{}, 1)}
+	if o.RPC != nil {
+		d.app = grpcApp{o}
+	}
+	return d
+}
+
+// receiver is an app as deliveries see it.
+type receiver interface {
+	subscriber
+	listener
+}
+
+// subscriber is an app that takes messages.
+type subscriber interface {
+	// subscriptions asks the app what it wants to get; found says whether it
+	// knew an answer.
+	subscriptions(ctx context.Context) (all []resource.Subscription, found bool)
+
+	// message hands one message to the app; an error says what it did not like.
+	message(ctx context.Context, f *flow.Flow, d *delivery) error
+
+	// messages hands over several of one path, and gives an error for each.
+	messages(ctx context.Context, f *flow.Flow, all []*delivery) []error
+}
+
+// listener is an app that takes the events of input bindings.
+type listener interface {
+	// wants asks the app whether it takes the events of a binding.
+	wants(ctx context.Context, binding string) bool
+
+	// event hands an event to the app and gives its answer.
+	event(ctx context.Context, f *flow.Flow, binding string, p component.Payload) (answer []byte, err error)
 }
 
 // Declare replaces what files declare. It is also called when components may
@@ -153,7 +198,7 @@ func (s *session) follow(ctx context.Context, asked []Subscription) {
 			if s.inputs == nil {
 				s.inputs = map[string]bool{}
 			}
-			want = s.wants(ctx, name)
+			want = s.isInput(name) || s.app.wants(ctx, name)
 			s.inputs[name] = want
 		}
 		if want {

@@ -49,6 +49,7 @@ func newWorld(t *testing.T) *world {
 	err := live.Apply(ctx, component.Desired{Components: []resource.Component{
 		{Name: "broker", Type: "pubsub.in-memory", Version: "v1", Metadata: []resource.Property{{Name: "subscriptionScopes", Value: "shut=;"}}},
 		{Name: "tick", Type: "bindings.cron", Version: "v1", Metadata: []resource.Property{{Name: "schedule", Value: "@every 50ms"}}},
+		{Name: "files", Type: "bindings.localstorage", Version: "v1", Metadata: []resource.Property{{Name: "rootPath", Value: t.TempDir()}}},
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -73,15 +74,16 @@ func (w *world) publish(topic string, event component.Event) {
 type app struct {
 	*world
 	id    string
+	rpc   RPC                                          // it speaks gRPC; nil: it does not
 	asked string                                       // its answer to GET /dapr/subscribe; "": 404
 	reply func(path string, body []byte) (int, string) // to deliveries; nil: 200
-	got   chan delivery                                // every delivery, in order
+	got   chan arrival                                 // every delivery, in order
 	mu    sync.Mutex
 	ready bool
 	moved chan struct{}
 }
 
-type delivery struct {
+type arrival struct {
 	path, contentType string
 	event             map[string]any
 	instance          *app
@@ -120,7 +122,7 @@ func (a *app) Handle(_ context.Context, c *stream.Call) (*stream.Reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := delivery{path: c.Path, contentType: c.Header.Get("Content-Type"), instance: a}
+	d := arrival{path: c.Path, contentType: c.Header.Get("Content-Type"), instance: a}
 	_ = json.Unmarshal(body, &d.event) // events of bindings have none
 	a.got <- d
 	if a.reply != nil {
@@ -129,14 +131,16 @@ func (a *app) Handle(_ context.Context, c *stream.Call) (*stream.Reply, error) {
 	return answer(http.StatusOK, "")
 }
 
+func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
 // run serves an app until the test ends; got may be shared by instances.
 func (w *world) run(a *app, declared ...resource.Subscription) *Deliverer {
 	w.t.Helper()
 	a.world, a.moved = w, make(chan struct{})
 	if a.got == nil {
-		a.got = make(chan delivery, 100)
+		a.got = make(chan arrival, 100)
 	}
-	d := New(Options{AppID: a.id, Components: w.live.App(a.id), App: a, Gate: a, Flows: flow.NewRecorder(), Log: slog.New(slog.DiscardHandler)})
+	d := New(Options{AppID: a.id, Components: w.live.App(a.id), App: a, RPC: a.rpc, Gate: a, Flows: flow.NewRecorder(), Log: quiet()})
 	d.Declare(declared)
 	ctx, stop := context.WithCancel(w.ctx)
 	ended := make(chan error, 1)
@@ -166,20 +170,20 @@ func subscribed(t *testing.T, d *Deliverer, n int) {
 	}
 }
 
-func next(t *testing.T, got <-chan delivery) delivery {
+func next(t *testing.T, got <-chan arrival) arrival {
 	t.Helper()
 	select {
 	case d := <-got:
 		return d
 	case <-time.After(patience):
 		t.Fatal("nothing is delivered")
-		return delivery{}
+		return arrival{}
 	}
 }
 
 // keep publishes until something arrives: a broker in memory has no queue for a
 // topic before someone reads it.
-func (w *world) first(topic string, e component.Event, got <-chan delivery) delivery {
+func (w *world) first(topic string, e component.Event, got <-chan arrival) arrival {
 	w.t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -225,7 +229,7 @@ func TestSubscriptionsOfTheApp(t *testing.T) {
 }
 
 // drained empties the channel.
-func drained(got chan delivery) chan delivery {
+func drained(got chan arrival) chan arrival {
 	for len(got) > 0 {
 		<-got
 	}
@@ -299,9 +303,9 @@ func TestAnswers(t *testing.T) {
 }
 
 // onPath gives a channel with the deliveries to one path only.
-func onPath(t *testing.T, got chan delivery, path string) <-chan delivery {
+func onPath(t *testing.T, got chan arrival, path string) <-chan arrival {
 	t.Helper()
-	out := make(chan delivery)
+	out := make(chan arrival)
 	go func() { // ends with the first that fits
 		for d := range got {
 			if d.path == path {
@@ -315,7 +319,7 @@ func onPath(t *testing.T, got chan delivery, path string) <-chan delivery {
 
 func TestInstancesCompeteAndPause(t *testing.T) {
 	w := newWorld(t)
-	got := make(chan delivery, 100)
+	got := make(chan arrival, 100)
 	sub := resource.Subscription{PubSub: "broker", Topic: "orders", Default: "/orders"}
 	one, two := &app{id: "a", got: got}, &app{id: "a", got: got}
 	first, second := w.run(one, sub), w.run(two, sub)

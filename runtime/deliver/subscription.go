@@ -5,11 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"maps"
-	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -17,7 +16,6 @@ import (
 
 	"mesh/runtime/component"
 	"mesh/runtime/resource"
-	"mesh/runtime/stream"
 )
 
 // Subscription is a topic that the app gets.
@@ -32,6 +30,18 @@ type Subscription struct {
 type rule struct {
 	match cel.Program // nil: always
 	path  string
+}
+
+// raw says whether messages of the topic are no CloudEvents, but become the data
+// of one.
+func (s *Subscription) raw() bool {
+	for k, v := range s.Metadata {
+		if strings.EqualFold(k, "rawPayload") {
+			on, err := strconv.ParseBool(v)
+			return err == nil && on
+		}
+	}
+	return false
 }
 
 // key says in one string all that the subscription does.
@@ -104,7 +114,8 @@ func compile(r resource.Subscription) (Subscription, error) {
 	return s, nil
 }
 
-// route gives the path for an event; false when there is none.
+// route gives the path for an event; false when there is none. A subscription
+// without any routes has the path "", which says something to gRPC apps only.
 func (s *Subscription) route(event map[string]any) (string, bool) {
 	for _, r := range s.rules {
 		if r.match == nil {
@@ -118,7 +129,7 @@ func (s *Subscription) route(event map[string]any) (string, bool) {
 			return r.path, true
 		}
 	}
-	return s.Default, s.Default != ""
+	return s.Default, s.Default != "" || len(s.rules) == 0
 }
 
 // plain makes the numbers of decoded JSON numbers that rules can compare.
@@ -149,65 +160,13 @@ func plain(v any) any {
 	return v
 }
 
-// asked is a subscription as apps write it.
-type asked struct {
-	PubSub     string            `json:"pubsubname"`
-	Topic      string            `json:"topic"`
-	Route      string            `json:"route"`
-	Metadata   map[string]string `json:"metadata"`
-	DeadLetter string            `json:"deadLetterTopic"`
-	Routes     struct {
-		Rules   []struct{ Match, Path string } `json:"rules"`
-		Default string                         `json:"default"`
-	} `json:"routes"`
-	Bulk struct {
-		Enabled     bool `json:"enabled"`
-		MaxMessages int  `json:"maxMessagesCount"`
-		MaxAwaitMs  int  `json:"maxAwaitDurationMs"`
-	} `json:"bulkSubscribe"`
-}
-
-// maxAnswer bounds what an app may answer to what is delivered.
-const maxAnswer = 4 << 20
-
 // ask asks the app what it wants to get; found says whether it knew an answer.
 func (d *Deliverer) ask(ctx context.Context) (all []Subscription, found bool) {
 	const limit = 10 * time.Second
 	tctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	status, body, err := d.call(tctx, &stream.Call{
-		AppID: d.o.AppID, Verb: http.MethodGet, Path: "dapr/subscribe", Header: http.Header{"Accept": {"application/json"}},
-	})
-	switch {
-	case err != nil:
-		if ctx.Err() == nil {
-			d.o.Log.WarnContext(ctx, "asking the app for its subscriptions", slog.Any("error", err))
-		}
-		return nil, false
-	case status == http.StatusNotFound:
-		return nil, false
-	case status != http.StatusOK:
-		d.o.Log.WarnContext(ctx, "the app was asked for its subscriptions", slog.Int("status", status))
-		return nil, false
-	}
-	var list []asked
-	if err := json.Unmarshal(body, &list); err != nil {
-		d.o.Log.WarnContext(ctx, "the app's list of subscriptions is not what it should be", slog.Any("error", err))
-		return nil, true
-	}
-	for _, a := range list {
-		r := resource.Subscription{
-			PubSub: a.PubSub, Topic: a.Topic, Default: a.Route, DeadLetter: a.DeadLetter, Metadata: a.Metadata,
-		}
-		if len(a.Routes.Rules) > 0 || a.Routes.Default != "" {
-			r.Default = a.Routes.Default
-			for _, one := range a.Routes.Rules {
-				r.Rules = append(r.Rules, resource.Rule(one))
-			}
-		}
-		if a.Bulk.Enabled {
-			r.Bulk = &resource.Bulk{MaxMessages: a.Bulk.MaxMessages, MaxAwait: time.Duration(a.Bulk.MaxAwaitMs) * time.Millisecond}
-		}
+	list, found := d.app.subscriptions(tctx)
+	for _, r := range list {
 		s, err := compile(r)
 		if err != nil || r.PubSub == "" || r.Topic == "" {
 			d.o.Log.WarnContext(ctx, "a subscription of the app is left out",
@@ -217,22 +176,7 @@ func (d *Deliverer) ask(ctx context.Context) (all []Subscription, found bool) {
 		s.Programmatic = true
 		all = append(all, s)
 	}
-	return all, true
-}
-
-// call calls the app and reads its whole answer.
-func (d *Deliverer) call(ctx context.Context, c *stream.Call) (status int, body []byte, err error) {
-	r, err := d.o.App.Handle(ctx, c)
-	if err != nil {
-		return 0, nil, err
-	}
-	defer r.Body.Close()
-	body, err = io.ReadAll(io.LimitReader(r.Body, maxAnswer+1))
-	if err == nil && len(body) > maxAnswer {
-		err = fmt.Errorf("the app's answer is larger than %d bytes (the limit)", maxAnswer)
-	}
-	c.Flow.Replied(r.Status)
-	return r.Status, body, err
+	return all, found
 }
 
 // subscribe hands the messages of one subscription to the app until ctx ends.
@@ -250,20 +194,19 @@ func (s *session) subscribe(ctx context.Context, sub *Subscription) {
 	}
 	md := map[string]string{}
 	maps.Copy(md, sub.Metadata)
-	raw := strings.EqualFold(md["rawPayload"], "true")
 	if sub.Bulk != nil {
 		b := component.Bulk{MaxMessages: sub.Bulk.MaxMessages, MaxAwait: sub.Bulk.MaxAwait}
 		broker.SubscribeBulk(ctx, sub.Topic, md, b, func(hctx context.Context, all []*component.Message) []error {
 			hctx, stop := s.outlive(hctx)
 			defer stop()
-			return s.deliverAll(hctx, sub, broker, raw, all)
+			return s.deliverAll(hctx, sub, broker, all)
 		})
 		return
 	}
 	broker.Subscribe(ctx, sub.Topic, md, func(hctx context.Context, m *component.Message) error {
 		hctx, stop := s.outlive(hctx)
 		defer stop()
-		return s.deliver(hctx, sub, broker, raw, m)
+		return s.deliver(hctx, sub, broker, m)
 	})
 }
 

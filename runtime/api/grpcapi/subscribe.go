@@ -2,17 +2,16 @@ package grpcapi
 
 import (
 	"context"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
+	"fmt"
 	"sync"
 
 	runtimev1 "github.com/dapr/dapr/pkg/proto/runtime/v1"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/types/known/structpb"
 
 	"mesh/runtime/api"
+	"mesh/runtime/cloudevent"
 )
 
 // SubscribeTopicEventsAlpha1 sends the events of a topic down the stream, and
@@ -32,7 +31,7 @@ func (s *Server) SubscribeTopicEventsAlpha1(out runtimev1.Dapr_SubscribeTopicEve
 	}
 	ctx, end := context.WithCancel(out.Context())
 	defer end()
-	e := &eventStream{out: out, waiting: map[string]chan error{}}
+	e := &eventStream{out: out, pubsub: t.PubSub, waiting: map[string]chan error{}}
 	if err := e.send(&runtimev1.SubscribeTopicEventsResponseAlpha1{
 		SubscribeTopicEventsResponseType: &runtimev1.SubscribeTopicEventsResponseAlpha1_InitialResponse{
 			InitialResponse: &runtimev1.SubscribeTopicEventsResponseInitialAlpha1{},
@@ -59,6 +58,7 @@ func (s *Server) SubscribeTopicEventsAlpha1(out runtimev1.Dapr_SubscribeTopicEve
 // eventStream is a stream of events with those that the app has not answered.
 type eventStream struct {
 	out     runtimev1.Dapr_SubscribeTopicEventsAlpha1Server
+	pubsub  string
 	sending sync.Mutex
 
 	mu      sync.Mutex
@@ -107,8 +107,12 @@ func verdict(s runtimev1.TopicEventResponse_TopicEventResponseStatus) error {
 }
 
 // take sends one event and waits for the app's answer.
-func (e *eventStream) take(ctx context.Context, event map[string]any) error {
-	req := topicEvent(event)
+func (e *eventStream) take(ctx context.Context, topic string, event map[string]any) error {
+	req, err := cloudevent.Request(event)
+	if err != nil {
+		return fmt.Errorf("%w: %w", api.ErrDrop, err)
+	}
+	req.Topic, req.PubsubName = topic, e.pubsub
 	answer := make(chan error, 1)
 	e.mu.Lock()
 	if e.waiting[req.GetId()] != nil {
@@ -133,46 +137,4 @@ func (e *eventStream) take(ctx context.Context, event map[string]any) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-}
-
-// topicEvent makes the message of gRPC of a CloudEvent.
-func topicEvent(event map[string]any) *runtimev1.TopicEventRequest {
-	text := func(key string) string {
-		s, _ := event[key].(string)
-		return s
-	}
-	req := &runtimev1.TopicEventRequest{
-		Id: text("id"), Source: text("source"), Type: text("type"), SpecVersion: text("specversion"),
-		DataContentType: text("datacontenttype"), Topic: text("topic"), PubsubName: text("pubsubname"),
-	}
-	if b64, ok := event["data_base64"].(string); ok {
-		if b, err := base64.StdEncoding.DecodeString(b64); err == nil {
-			req.Data = b
-		}
-	} else if s, ok := event["data"].(string); ok && !isJSON(req.GetDataContentType()) {
-		req.Data = []byte(s)
-	} else if data, ok := event["data"]; ok {
-		if b, err := json.Marshal(data); err == nil {
-			req.Data = b
-		}
-	}
-	more := map[string]any{}
-	for k, v := range event {
-		switch k {
-		case "id", "source", "type", "specversion", "datacontenttype", "topic", "pubsubname", "data", "data_base64":
-		default:
-			if n, ok := v.(json.Number); ok {
-				v = n.String()
-			}
-			more[k] = v
-		}
-	}
-	if ext, err := structpb.NewStruct(more); err == nil {
-		req.Extensions = ext
-	}
-	return req
-}
-
-func isJSON(contentType string) bool {
-	return len(contentType) >= len("application/json") && contentType[:len("application/json")] == "application/json"
 }
