@@ -4,8 +4,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-
-	"mesh/runtime/flow"
 )
 
 // Completion is how a half-typed filter may go on.
@@ -15,9 +13,9 @@ type Completion struct {
 	About   []string // what each option means, "" when it says so itself
 }
 
-// Complete proposes what may stand at the end of text. Values come from the
-// flows given, which are usually those on the screen.
-func Complete(text string, flows []flow.View) Completion {
+// Complete proposes what may stand at the end of text. Values of fields come
+// from the values given, which are usually those on the screen.
+func (l *Language[T]) Complete(text string, from []T) Completion {
 	c := Completion{From: len(text)}
 	w := ""
 	if t := lex(text); len(t) > 1 {
@@ -27,33 +25,32 @@ func Complete(text string, flows []flow.View) Completion {
 	}
 	at := strings.IndexAny(w, ":=~<>!")
 	if at < 0 {
-		all := fields()
-		for _, name := range names() {
+		for _, name := range l.names() {
 			if !strings.HasPrefix(name, strings.ToLower(w)) {
 				continue
 			}
-			if _, flag := flags()[name]; flag && name != w {
+			if _, flag := l.Flags[name]; flag && name != w {
 				c.add(name, "")
 			}
-			if f, ok := all[name]; ok {
-				c.add(name+f.example[:1], f.about)
+			if f, ok := l.Fields[name]; ok {
+				c.add(name+f.Example[:1], f.About)
 			}
 		}
 		return c
 	}
-	f := fields()[strings.ToLower(w[:at])]
+	f := l.Fields[strings.ToLower(w[:at])]
 	typed := strings.ToLower(strings.TrimLeft(w[at:], ":=~<>!"))
 	values := map[string]bool{}
-	if f.text != nil {
-		for i := range flows {
-			for _, s := range f.text(&flows[i]) {
+	if f.Texts != nil {
+		for i := range from {
+			for _, s := range f.Texts(&from[i]) {
 				if s != "" && len(s) <= 40 && !strings.ContainsAny(s, " \t\n\"'()|&") {
 					values[s] = true
 				}
 			}
 		}
-	} else if f.example != "" {
-		values[strings.TrimLeft(f.example, ":~<>")] = true
+	} else if f.Example != "" {
+		values[strings.TrimLeft(f.Example, ":~<>")] = true
 	}
 	head := w[:len(w)-len(strings.TrimLeft(w[at:], ":=~<>!"))]
 	for _, s := range slices.Sorted(maps.Keys(values)) {

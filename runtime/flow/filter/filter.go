@@ -1,5 +1,7 @@
 // Package filter is the one language in which flows are chosen, on the screen
-// and by `mesh tap`, and the measures and words that belong to it.
+// and by `mesh tap`, and the measures and words that belong to it. The lists of
+// the screen that show something else are chosen from in the same language, with
+// fields of their own: see Language.
 //
 // A filter is a list of terms such as
 //
@@ -19,39 +21,26 @@ import (
 	"mesh/runtime/flow"
 )
 
-// Filter decides about flows. The zero value and nil match every flow. A
-// Filter is never changed and may be used by several goroutines.
-type Filter struct {
+// Filter decides about flows.
+type Filter = Of[flow.View]
+
+// Of decides about values of one type. The zero value and nil match every one.
+// It is never changed and may be used by several goroutines.
+type Of[T any] struct {
 	text string
-	root node
+	root node[T]
 }
 
-type node func(v *flow.View) bool
+type node[T any] func(v *T) bool
 
-// Parse reads a filter; blank text matches everything. The error is an *Error.
-func Parse(text string) (*Filter, error) {
-	if strings.TrimSpace(text) == "" {
-		return &Filter{}, nil
-	}
-	p := &parser{text: text, tokens: lex(text)}
-	root, err := p.or()
-	if err != nil {
-		return nil, err
-	}
-	if t := p.peek(); t.kind != end {
-		return nil, p.fail(t, `")" closes nothing`, "")
-	}
-	return &Filter{text: strings.TrimSpace(text), root: root}, nil
-}
-
-// Match says whether the flow is chosen.
-func (f *Filter) Match(v *flow.View) bool { return f.Empty() || f.root(v) }
+// Match says whether the value is chosen.
+func (f *Of[T]) Match(v *T) bool { return f.Empty() || f.root(v) }
 
 // Empty says whether the filter matches everything.
-func (f *Filter) Empty() bool { return f == nil || f.root == nil }
+func (f *Of[T]) Empty() bool { return f == nil || f.root == nil }
 
 // String gives the text that was parsed.
-func (f *Filter) String() string {
+func (f *Of[T]) String() string {
 	if f == nil {
 		return ""
 	}

@@ -4,8 +4,6 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
-
-	"mesh/runtime/flow"
 )
 
 type kind uint8
@@ -101,14 +99,15 @@ func lexWord(text string, start int) token {
 	return t
 }
 
-type parser struct {
+type parser[T any] struct {
+	lang   *Language[T]
 	text   string
 	tokens []token
 }
 
-func (p *parser) peek() token { return p.tokens[0] }
+func (p *parser[T]) peek() token { return p.tokens[0] }
 
-func (p *parser) next() token {
+func (p *parser[T]) next() token {
 	t := p.tokens[0]
 	if t.kind != end {
 		p.tokens = p.tokens[1:]
@@ -116,23 +115,23 @@ func (p *parser) next() token {
 	return t
 }
 
-func (p *parser) fail(t token, msg, hint string) *Error {
+func (p *parser[T]) fail(t token, msg, hint string) *Error {
 	return &Error{Text: p.text, Pos: t.pos, Len: t.len, Msg: msg, Hint: hint}
 }
 
-func (p *parser) or() (node, error) {
+func (p *parser[T]) or() (node[T], error) {
 	left, err := p.and()
 	for err == nil && p.peek().kind == or {
 		p.next()
 		l := left
-		var r node
+		var r node[T]
 		r, err = p.and()
-		left = func(v *flow.View) bool { return l(v) || r(v) }
+		left = func(v *T) bool { return l(v) || r(v) }
 	}
 	return left, err
 }
 
-func (p *parser) and() (node, error) {
+func (p *parser[T]) and() (node[T], error) {
 	left, err := p.unary()
 	for err == nil {
 		switch p.peek().kind {
@@ -143,21 +142,21 @@ func (p *parser) and() (node, error) {
 		case word, open, not:
 		}
 		l := left
-		var r node
+		var r node[T]
 		r, err = p.unary()
-		left = func(v *flow.View) bool { return l(v) && r(v) }
+		left = func(v *T) bool { return l(v) && r(v) }
 	}
 	return left, err
 }
 
-func (p *parser) unary() (node, error) {
+func (p *parser[T]) unary() (node[T], error) {
 	switch t := p.next(); t.kind {
 	case not:
 		n, err := p.unary()
 		if err != nil {
 			return nil, err
 		}
-		return func(v *flow.View) bool { return !n(v) }, nil
+		return func(v *T) bool { return !n(v) }, nil
 	case open:
 		n, err := p.or()
 		if err != nil {
@@ -180,50 +179,42 @@ func (p *parser) unary() (node, error) {
 }
 
 // term reads one word: a field with its value, a flag, or free text.
-func (p *parser) term(t token) (node, error) {
+func (p *parser[T]) term(t token) (node[T], error) {
 	at := strings.IndexAny(t.text, ":=~<>!")
 	if at <= 0 || (t.quoted >= 0 && t.quoted <= at) {
 		if t.quoted < 0 {
-			if f, ok := flags()[strings.ToLower(t.text)]; ok {
+			if f, ok := p.lang.Flags[strings.ToLower(t.text)]; ok {
 				return f, nil
 			}
 		}
-		return freeText(t.text), nil
+		return p.lang.freeText(t.text), nil
 	}
 	name, op := strings.ToLower(t.text[:at]), t.text[at:at+1]
 	if two := t.text[at:min(at+2, len(t.text))]; two == ">=" || two == "<=" || two == "!=" {
 		op = two
 	}
 	value := t.text[at+len(op):]
-	f, ok := fields()[name]
+	f, ok := p.lang.Fields[name]
 	if !ok {
 		// "10:30" and "http://…" are meant as text.
 		if t.text[at] == ':' && (strings.HasPrefix(value, "//") || strings.ContainsAny(name, "0123456789./")) {
-			return freeText(t.text), nil
+			return p.lang.freeText(t.text), nil
 		}
 		hint := `put it in quotes to look for it as text`
-		if s := nearest(name, names()); s != "" {
+		if s := nearest(name, p.lang.names()); s != "" {
 			hint = "did you mean " + s + "?"
 		}
 		return nil, p.fail(token{pos: t.pos, len: min(at, t.len)}, "there is no field "+quote(name), hint)
 	}
 	rest := token{pos: t.pos + at + len(op), len: max(0, t.len-at-len(op))}
 	if value == "" && t.quoted < 0 {
-		return nil, p.fail(rest, "a value is missing after "+name+op, "such as "+name+f.example)
+		return nil, p.fail(rest, "a value is missing after "+name+op, "such as "+name+f.Example)
 	}
-	n, msg, hint := f.build(f, op, value)
+	n, msg, hint := f.build(op, value)
 	if msg != "" {
 		return nil, p.fail(rest, msg, hint)
 	}
 	return n, nil
-}
-
-func freeText(text string) node {
-	low := strings.ToLower(text)
-	return func(v *flow.View) bool {
-		return contains(v.Path, low) || contains(v.Callee, low) || contains(caller(v), low) || contains(v.Verb, low) ||
-			contains(v.Instance, low) || contains(v.Err, low) || strings.HasPrefix(v.ID, low)
-	}
 }
 
 // contains is strings.Contains without regard to case; low is in lower case.
