@@ -18,6 +18,7 @@ import (
 
 	"mesh/runtime/appchan"
 	"mesh/runtime/flow"
+	"mesh/runtime/policy"
 	"mesh/runtime/stream"
 )
 
@@ -32,6 +33,7 @@ type mesh struct {
 	transport stream.Transport
 	peers     *Peers
 	flows     *flow.Recorder
+	policies  *policy.Book
 	client    *http.Client
 	front     *Sidecar // the sidecar of the app "front", which has no port; tests call through it
 }
@@ -39,7 +41,7 @@ type mesh struct {
 // newMesh starts a front whose calls take that transport.
 func newMesh(t testing.TB, transport stream.Transport) *mesh {
 	t.Helper()
-	m := &mesh{t: t, transport: transport, peers: NewPeers(), flows: flow.NewRecorder()}
+	m := &mesh{t: t, transport: transport, peers: NewPeers(), flows: flow.NewRecorder(), policies: &policy.Book{}}
 	m.client = &http.Client{Transport: &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 64}}
 	t.Cleanup(m.client.CloseIdleConnections)
 	m.front = m.sidecar(Options{AppID: "front"})
@@ -64,7 +66,7 @@ func (m *mesh) start(o Options) (s *Sidecar, stop func()) {
 		o.Peers = m.peers
 	}
 	o.HTTP, o.GRPC, o.Internal = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
-	o.Transport, o.Flows = m.transport, m.flows
+	o.Transport, o.Flows, o.Policies = m.transport, m.flows, m.policies
 	s, err := New(o)
 	if err != nil {
 		m.t.Fatal(err)

@@ -19,11 +19,10 @@ func checkResiliency(r *resource.Resiliency) (errs resource.Errors) {
 		}
 	}
 	for name, t := range r.Retries {
-		if t.HTTPCodes == "" {
-			continue
-		}
-		if _, err := policy.ParseCodes(t.HTTPCodes); err != nil {
-			errs = append(errs, &resource.Error{Place: t.Place, Msg: fmt.Sprintf("retry %s: %v", name, err)})
+		for _, set := range []string{t.HTTPCodes, t.GRPCCodes} {
+			if _, err := codesOf(set); err != nil {
+				errs = append(errs, &resource.Error{Place: t.Place, Msg: fmt.Sprintf("retry %s: %v", name, err)})
+			}
 		}
 	}
 	return errs
@@ -72,16 +71,20 @@ func retryOf(r resource.Retry) *policy.Retry {
 	if p.Exponential {
 		p.MaxInterval = r.MaxInterval
 	}
-	if r.HTTPCodes != "" {
-		codes, _ := policy.ParseCodes(r.HTTPCodes) // supply has checked it
-		p.Again = func(status int, err error) bool {
-			if err != nil {
-				return policy.AgainOnFailure(status, err)
-			}
-			return codes.Has(status)
-		}
+	if r.HTTPCodes != "" || r.GRPCCodes != "" {
+		http, _ := codesOf(r.HTTPCodes) // checkResiliency has read them
+		grpc, _ := codesOf(r.GRPCCodes)
+		p.Again = policy.AgainOn(http, grpc)
 	}
 	return p
+}
+
+// codesOf reads a set of codes, nil when there is none.
+func codesOf(text string) (policy.Codes, error) {
+	if text == "" {
+		return nil, nil //nolint:nilnil // no set is no error
+	}
+	return policy.ParseCodes(text)
 }
 
 func breakerOf(app string, b resource.Breaker) *policy.Breaker {

@@ -47,11 +47,21 @@ func (b *Book) Wrap(next stream.Handler) stream.Handler {
 	}
 	disturbed := b.Faults.Wrap(next)
 	return stream.HandlerFunc(func(ctx context.Context, c *stream.Call) (*stream.Reply, error) {
-		target, _, _ := strings.Cut(c.AppID, ".") // without the namespace
-		p := b.Find(target)
+		p := b.Find(target(c.AppID))
 		if p == (Policy{}) {
 			return disturbed.Handle(ctx, c)
 		}
 		return p.Wrap(disturbed).Handle(ctx, c)
 	})
+}
+
+// Concerns says whether any policy or fault may apply to calls of an app.
+func (b *Book) Concerns(appID string) bool {
+	return b != nil && (b.Faults.set.Load() != nil || b.Find(target(appID)) != Policy{})
+}
+
+// target gives the app of an id, which may have a namespace.
+func target(appID string) string {
+	app, _, _ := strings.Cut(appID, ".")
+	return app
 }

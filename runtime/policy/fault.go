@@ -80,7 +80,7 @@ func (f *Faults) Wrap(next stream.Handler) stream.Handler {
 		}
 		h := next
 		for _, one := range *set {
-			if one.hits(c.AppID, rand.Float64()) { //nolint:gosec // disturbing calls, not guarding secrets
+			if one.hits(target(c.AppID), rand.Float64()) { //nolint:gosec // disturbing calls, not guarding secrets
 				h = one.wrap(h)
 			}
 		}

@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"net/http"
 	"time"
+
+	"google.golang.org/grpc/status"
 
 	"mesh/runtime/stream"
 )
@@ -18,20 +21,42 @@ const ReplayLimit = 256 << 10
 
 // Retry tries calls again that have failed before the first byte of a reply.
 type Retry struct {
-	Max         int                              // tries after the first; -1: no end
-	Interval    time.Duration                    // of the first pause
-	Exponential bool                             // pauses grow by half each time, with jitter; otherwise they stay the same
-	MaxInterval time.Duration                    // longest pause; 0: no limit
-	Again       func(status int, err error) bool // whether this outcome is worth another try; nil: AgainOnFailure
+	Max         int                // tries after the first; -1: no end
+	Interval    time.Duration      // of the first pause
+	Exponential bool               // pauses grow by half each time, with jitter; otherwise they stay the same
+	MaxInterval time.Duration      // longest pause; 0: no limit
+	Again       func(Outcome) bool // whether this outcome is worth another try; nil: AgainOnFailure
+}
+
+// Outcome is how one try of a call ended.
+type Outcome struct {
+	Err    error          // there was no reply
+	Status int            // HTTP status of the reply
+	GRPC   *status.Status // what an app that speaks gRPC answered; nil: it does not
 }
 
 // AgainOnFailure tries again what failed in the mesh or in the app, but not
 // what the app has refused.
-func AgainOnFailure(status int, err error) bool {
-	if err != nil {
-		return !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded)
+func AgainOnFailure(o Outcome) bool {
+	if o.Err != nil {
+		return !errors.Is(o.Err, context.Canceled) && !errors.Is(o.Err, context.DeadlineExceeded)
 	}
-	return status >= 500
+	return o.Status >= http.StatusInternalServerError
+}
+
+// AgainOn tries again replies of these HTTP statuses and gRPC codes, each as
+// Dapr writes them in a Resiliency resource; without any of a kind, whatever
+// AgainOnFailure says of it. Calls without a reply are tried again.
+func AgainOn(http, grpc Codes) func(Outcome) bool {
+	return func(o Outcome) bool {
+		switch {
+		case o.Err == nil && o.GRPC != nil && grpc != nil:
+			return grpc.Has(int(o.GRPC.Code()))
+		case o.Err == nil && o.GRPC == nil && http != nil:
+			return http.Has(o.Status)
+		}
+		return AgainOnFailure(o)
+	}
 }
 
 // NotReplayableError says that a call was not tried again because its body
@@ -66,11 +91,11 @@ func (r *Retry) Wrap(next stream.Handler) stream.Handler {
 				each.Body = &attempt{k: kept}
 			}
 			reply, err := next.Handle(ctx, &each)
-			status := 0
+			outcome := Outcome{Err: err}
 			if err == nil {
-				status = reply.Status
+				outcome.Status, outcome.GRPC = reply.Status, reply.GRPC
 			}
-			if (r.Max >= 0 && try >= r.Max) || ctx.Err() != nil || !again(status, err) {
+			if (r.Max >= 0 && try >= r.Max) || ctx.Err() != nil || !again(outcome) {
 				return reply, err
 			}
 			if kept != nil {

@@ -45,7 +45,7 @@ func ParseTrip(expr string) (func(Counts) bool, error) {
 	}, nil
 }
 
-// Codes is a set of HTTP statuses as Dapr writes it: "429,500-599".
+// Codes is a set of HTTP statuses or gRPC codes as Dapr writes it: "429,500-599".
 type Codes []struct{ From, To int }
 
 // ParseCodes reads such a set.
@@ -56,22 +56,22 @@ func ParseCodes(text string) (Codes, error) {
 		var from, to int
 		if n, err := fmt.Sscanf(part, "%d-%d", &from, &to); err != nil || n != 2 {
 			if _, err := fmt.Sscanf(part, "%d", &from); err != nil {
-				return nil, fmt.Errorf("reading the statuses %q: %q is neither a number nor a range such as 500-599", text, part)
+				return nil, fmt.Errorf("reading the codes %q: %q is neither a number nor a range such as 500-599", text, part)
 			}
 			to = from
 		}
 		if from > to {
-			return nil, fmt.Errorf("reading the statuses %q: %q runs backwards", text, part)
+			return nil, fmt.Errorf("reading the codes %q: %q runs backwards", text, part)
 		}
 		codes = append(codes, struct{ From, To int }{from, to})
 	}
 	return codes, nil
 }
 
-// Has says whether the set contains a status.
-func (c Codes) Has(status int) bool {
+// Has says whether the set contains a code.
+func (c Codes) Has(code int) bool {
 	for _, r := range c {
-		if r.From <= status && status <= r.To {
+		if r.From <= code && code <= r.To {
 			return true
 		}
 	}

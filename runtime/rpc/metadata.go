@@ -28,7 +28,7 @@ func forward(md metadata.MD, without ...string) metadata.MD {
 	return out
 }
 
-const binary = "-bin" // the end of keys whose values are any bytes
+const binarySuffix = "-bin" // the end of keys whose values are any bytes
 
 // FromHTTP gives headers as metadata. Those that HTTP itself defines get the
 // prefix "dapr-", as in Dapr, because gRPC has its own use for them. What gRPC
@@ -49,7 +49,7 @@ func FromHTTP(h http.Header) metadata.MD {
 			continue
 		}
 		for _, v := range values {
-			if strings.HasSuffix(name, binary) {
+			if strings.HasSuffix(name, binarySuffix) {
 				b, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(v, "="))
 				if err != nil {
 					continue
@@ -74,7 +74,7 @@ func ToHTTP(md metadata.MD) http.Header {
 			"grpc-status-details-bin": // a status has them already
 			continue
 		}
-		if strings.HasSuffix(key, binary) {
+		if strings.HasSuffix(key, binarySuffix) {
 			values = slices.Clone(values)
 			for i, v := range values {
 				values[i] = base64.StdEncoding.EncodeToString([]byte(v))

@@ -70,7 +70,7 @@ func FuzzFromHTTP(f *testing.F) {
 				t.Errorf("key %q of header %q", k, key)
 			}
 			for _, v := range values {
-				if !printable(v) && k[max(0, len(k)-len(binary)):] != binary {
+				if !printable(v) && k[max(0, len(k)-len(binarySuffix)):] != binarySuffix {
 					t.Errorf("value %q of %s", v, k)
 				}
 			}

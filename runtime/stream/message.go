@@ -13,6 +13,9 @@ type Message struct{ bufs mem.BufferSlice }
 // Len gives how many bytes the message has.
 func (m *Message) Len() int { return m.bufs.Len() }
 
+// NewMessage gives a message of these bytes, which belong to it from now on.
+func NewMessage(b []byte) *Message { return &Message{bufs: mem.BufferSlice{mem.SliceBuffer(b)}} }
+
 // Parts gives the bytes of the message as they lie; they are its own until it is
 // sent or released.
 func (m *Message) Parts() [][]byte {

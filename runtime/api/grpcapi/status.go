@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/protoadapt"
 
 	"mesh/runtime/api"
+	"mesh/runtime/stream"
 )
 
 // statusOf gives an error of the API as gRPC says it.
@@ -58,7 +59,7 @@ const maxErrorText = 63
 // replyError gives the error that stands for an app's reply with that status.
 func replyError(httpStatus int, body []byte) error {
 	text := http.StatusText(httpStatus)
-	st := status.New(grpcCode(httpStatus), text)
+	st := status.New(stream.GRPCCode(httpStatus), text)
 	detail := &errdetails.ErrorInfo{Reason: text, Domain: "dapr.io", Metadata: map[string]string{
 		"http.code":          strconv.Itoa(httpStatus),
 		"http.error_message": strings.ToValidUTF8(string(body[:min(len(body), maxErrorText)]), ""),
@@ -67,31 +68,4 @@ func replyError(httpStatus int, body []byte) error {
 		st = with
 	}
 	return st.Err()
-}
-
-// grpcCode gives the gRPC code for an HTTP status outside 2xx.
-func grpcCode(httpStatus int) codes.Code {
-	switch httpStatus {
-	case http.StatusBadRequest:
-		return codes.Internal
-	case http.StatusUnauthorized:
-		return codes.Unauthenticated
-	case http.StatusForbidden:
-		return codes.PermissionDenied
-	case http.StatusNotFound:
-		return codes.NotFound
-	case http.StatusRequestTimeout:
-		return codes.Canceled
-	case http.StatusConflict:
-		return codes.AlreadyExists
-	case http.StatusTooManyRequests:
-		return codes.ResourceExhausted
-	case http.StatusNotImplemented:
-		return codes.Unimplemented
-	case http.StatusServiceUnavailable:
-		return codes.Unavailable
-	case http.StatusGatewayTimeout:
-		return codes.DeadlineExceeded
-	}
-	return codes.Unknown
 }
