@@ -11,6 +11,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"os"
 	"strconv"
@@ -58,6 +59,8 @@ type Options struct {
 	APIToken string            // which callers of the API must show; "": none
 	Version  string            // of the runtime, as /v1.0/metadata says it; "": "edge"
 	Metadata map[string]string // more of what it says; see also SetMetadata
+	MaxBody  int64             // bytes of what building blocks hold whole; 0: 4 MiB over HTTP, 64 MiB over gRPC
+	MaxHead  int               // bytes of the headers of a request to the HTTP API; 0: 1 MiB
 	Grace    time.Duration     // how long calls may go on when the sidecar stops; 0: 5 s
 	Log      *slog.Logger      // nil: nowhere
 	Ready    func() error      // what else must be so before the app may use the sidecar; nil: nothing
@@ -146,7 +149,7 @@ func (s *Sidecar) newAPI() *api.API {
 	a := api.New(api.Options{
 		AppID: s.o.AppID, Namespace: s.o.Namespace, Version: s.o.Version,
 		App: conn, Invoke: s.o.Policies.Wrap(r), Ready: s.ready, OutboundReady: s.o.Ready, Shutdown: s.o.Shutdown,
-		Components: s.components(), Flows: s.o.Flows, Inventory: s.inventory,
+		Components: s.components(), Flows: s.o.Flows, Inventory: s.inventory, MaxBody: s.o.MaxBody,
 		SecretScopes: func() []resource.SecretScope { return s.declared.Load().SecretScopes },
 	})
 	for key, value := range s.o.Metadata {
@@ -228,8 +231,8 @@ type server struct {
 
 // servers gives the servers of all listeners, in the order in which they start.
 func (s *Sidecar) servers() []server {
-	h := httpapi.Options{API: s.api, Recorder: s.o.Flows, Token: s.o.APIToken, Grace: s.o.Grace, Log: s.o.Log}
-	g := grpcapi.Options{API: s.api, Recorder: s.o.Flows, Token: s.o.APIToken, Grace: s.o.Grace, Pass: s.router}
+	h := httpapi.Options{API: s.api, Recorder: s.o.Flows, Token: s.o.APIToken, MaxBody: s.o.MaxBody, MaxHeader: s.o.MaxHead, Grace: s.o.Grace, Log: s.o.Log}
+	g := grpcapi.Options{API: s.api, Recorder: s.o.Flows, Token: s.o.APIToken, MaxMessage: int(min(s.o.MaxBody, math.MaxInt32)), Grace: s.o.Grace, Pass: s.router}
 	if s.meter != nil {
 		h.Observer, g.Observer = s.meter, s.meter.rpc
 	}

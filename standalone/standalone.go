@@ -53,6 +53,7 @@ type Options struct {
 
 	Token    string // callers of the API must show; "": none
 	AppToken string // sent to the app; "": none
+	MaxBody  int64  // bytes of what building blocks hold whole; 0: as runtime.Options has it
 	Grace    time.Duration
 	Block    time.Duration // how long the sidecar goes on after it is told to stop, while its app is healthy
 	Version  string
@@ -107,7 +108,7 @@ func New(o Options) (*Sidecar, error) {
 		MetricsAddr: o.Metrics, PublicAddr: o.Public, Metrics: reg,
 		App:   appchan.Options{Protocol: o.Protocol, Token: o.AppToken, MaxConcurrency: o.MaxConcurrency},
 		Peers: runtime.NewPeers(), Names: s.finder, Components: s.stock,
-		APIToken: o.Token, Version: o.Version, Grace: o.Grace, Log: o.Log, Shutdown: s.shutdown, Ready: s.componentsLoaded,
+		APIToken: o.Token, Version: o.Version, MaxBody: o.MaxBody, Grace: o.Grace, Log: o.Log, Shutdown: s.shutdown, Ready: s.componentsLoaded,
 		Metadata: map[string]string{"nameResolution": describe(have.names)},
 	}
 	if o.AppPort > 0 {

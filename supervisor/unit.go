@@ -154,7 +154,7 @@ func (s *Supervisor) newUnit(m *config.Mesh, a *config.App, index int) (_ *unit,
 	u.sidecar, err = runtime.New(runtime.Options{
 		AppID: a.ID, Instance: u.name,
 		HTTP: loopback(u.at.http), GRPC: loopback(u.at.grpc), Internal: peerAddr(m.Interface, internal),
-		MetricsAddr: loopback(u.at.metrics), Metrics: reg, Grace: sidecarGrace,
+		MetricsAddr: loopback(u.at.metrics), Metrics: reg, Grace: sidecarGrace, MaxBody: a.MaxBody, MaxHead: int(a.HeaderLimit),
 		App: opt, Transport: stream.Transport(m.Transport), Peers: s.peers, Names: finds,
 		Policies: s.policies, Components: s.stock.live, Flows: s.o.Flows, APIToken: tokens.api, Log: s.o.Log.With(slog.String("app", a.ID), slog.String("instance", u.name)),
 	})

@@ -27,6 +27,10 @@ type Options struct {
 	SecretScopes func() []resource.SecretScope // which secrets apps may read; nil: all
 	Flows        *flow.Recorder                // records what building blocks do; nil: nothing does
 
+	// MaxBody is the most, in bytes, of a payload that is held whole; 0: as
+	// package component and the dialects have it.
+	MaxBody int64
+
 	Ready         func() error     // whether sidecar and app are ready; nil: always
 	OutboundReady func() error     // whether the app may use the sidecar; nil: always
 	Inventory     func() Inventory // what is loaded at the moment; nil: nothing

@@ -1,29 +1,112 @@
 package api
 
 import (
+	"bytes"
 	"context"
+	"errors"
+	"io"
 
 	"mesh/runtime/component"
+	"mesh/runtime/flow"
 )
 
 // Payload is what goes through a binding.
 type Payload = component.Payload
+
+// Stream is what goes through a binding piece by piece.
+type Stream = component.Stream
 
 // InvokeBinding asks an output binding to do something.
 func (a *API) InvokeBinding(ctx context.Context, name, operation string, p Payload) (answer Payload, err error) {
 	f := a.record("binding", name, operation, "", len(p.Data))
 	defer func() { f.end(len(answer.Data), err) }()
 	if operation == "" {
-		e := Errorf(ErrInvokeOutputBinding, "error invoking output binding %s: operation field is missing from request", name)
-		e.HTTP, e.GRPC = 400, grpcInvalidArgument
-		return Payload{}, e
+		return Payload{}, noOperation(name)
 	}
 	answer, err = a.o.Components.Binding(name).Invoke(ctx, operation, p)
-	if _, ok := absent(err); ok {
-		return Payload{}, Wrap(ErrInvokeOutputBinding, err, "error invoking output binding %s: couldn't find output binding %s", name, name)
-	}
 	if err != nil {
-		return Payload{}, Wrap(ErrInvokeOutputBinding, err, "error invoking output binding %s: %v", name, err)
+		return Payload{}, bindingError(name, err)
 	}
 	return answer, nil
+}
+
+// StreamBinding is InvokeBinding for payloads of any size: what goes in is read
+// when the binding takes it, and what comes back arrives when it is read. The
+// call ends when the body of the answer is closed, which is never nil.
+func (a *API) StreamBinding(ctx context.Context, name, operation string, in Stream) (answer Stream, err error) {
+	f := a.record("binding", name, operation, "", 0)
+	defer func() {
+		if err != nil {
+			f.end(0, err)
+		}
+	}()
+	if operation == "" {
+		return Stream{}, noOperation(name)
+	}
+	if in.Body != nil {
+		in.Body = &marked{ReadCloser: in.Body, flow: f.Flow, dir: flow.Request, hop: flow.CallerIn}
+	}
+	if in.Limit == 0 {
+		in.Limit = a.o.MaxBody
+	}
+	answer, err = a.o.Components.Binding(name).Stream(ctx, operation, in)
+	if err != nil {
+		return Stream{}, bindingError(name, err)
+	}
+	if answer.Body == nil {
+		answer.Body, answer.Size = io.NopCloser(bytes.NewReader(nil)), 0
+	}
+	answer.Body = &marked{ReadCloser: answer.Body, flow: f.Flow, dir: flow.Reply, hop: flow.CallerOut, end: func(err error) { f.end(0, err) }}
+	return answer, nil
+}
+
+func noOperation(name string) *Error {
+	e := Errorf(ErrInvokeOutputBinding, "error invoking output binding %s: operation field is missing from request", name)
+	e.HTTP, e.GRPC = 400, grpcInvalidArgument
+	return e
+}
+
+func bindingError(name string, err error) *Error {
+	if _, ok := absent(err); ok {
+		return Wrap(ErrInvokeOutputBinding, err, "error invoking output binding %s: couldn't find output binding %s", name, name)
+	}
+	e := Wrap(ErrInvokeOutputBinding, err, "error invoking output binding %s: %v", name, err)
+	if _, ok := errors.AsType[*component.PayloadError](err); ok {
+		e.Message += "; " + RaiseLimit
+		e.HTTP, e.GRPC = 413, grpcResourceExhausted
+	}
+	return e
+}
+
+// RaiseLimit says what to do about a limit.
+const RaiseLimit = "the app's max_body in mesh.toml (--max-body-size of mesh sidecar) raises the limit"
+
+// marked is a body whose pieces are seen as they pass.
+type marked struct {
+	io.ReadCloser
+	flow *flow.Flow
+	dir  flow.Dir
+	hop  flow.Hop
+	end  func(error) // told how it ended, once; may be nil
+	err  error       // that reading met
+}
+
+func (m *marked) Read(p []byte) (int, error) {
+	n, err := m.ReadCloser.Read(p)
+	if n > 0 {
+		m.flow.Mark(m.dir, m.hop, n)
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		m.err = err
+	}
+	return n, err
+}
+
+func (m *marked) Close() error {
+	err := m.ReadCloser.Close()
+	if m.end != nil {
+		m.end(m.err)
+		m.end = nil
+	}
+	return err
 }

@@ -64,6 +64,7 @@ const (
 	grpcInvalidArgument    = 3
 	grpcNotFound           = 5
 	grpcPermissionDenied   = 7
+	grpcResourceExhausted  = 8
 	grpcFailedPrecondition = 9
 	grpcAborted            = 10
 	grpcUnimplemented      = 12

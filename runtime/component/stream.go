@@ -16,19 +16,34 @@ type Stream struct {
 	Size        int64         // in bytes; -1: not known beforehand
 	ContentType string
 	Metadata    map[string]string
+	// Decode says that the payload is a value of a JSON request, which a binding
+	// may decode from base64 as its documentation says; else it is taken as it is.
+	Decode bool
+	Limit  int64 // largest payload for bindings that take it in one piece; 0: MaxPayload
 }
 
 // MaxPayload is the largest payload, in bytes, for bindings that take it in one
-// piece.
+// piece, unless something else is asked for.
 const MaxPayload = 64 << 20
 
 // PayloadError says that a payload is too large for a binding that cannot take
 // it piece by piece.
-type PayloadError struct{ Name, Type string }
+type PayloadError struct {
+	Name, Type string
+	Limit      int64 // in bytes
+}
 
 func (e *PayloadError) Error() string {
-	return fmt.Sprintf("the payload is larger than %d MiB, the most that %s (%s) takes: of the bindings, only bindings.http and bindings.localstorage stream",
-		MaxPayload>>20, e.Name, e.Type)
+	return fmt.Sprintf("the payload is larger than %s, the most that %s (%s) takes: of the bindings, only bindings.http and bindings.localstorage stream",
+		binarySize(e.Limit), e.Name, e.Type)
+}
+
+// binarySize writes a number of bytes as MiB where that is exact.
+func binarySize(n int64) string {
+	if n >= 1<<20 && n%(1<<20) == 0 {
+		return fmt.Sprintf("%d MiB", n>>20)
+	}
+	return fmt.Sprintf("%d bytes", n)
 }
 
 // streamer is a binding that takes and gives payloads piece by piece. The
@@ -66,12 +81,16 @@ func (b *Binding) Stream(ctx context.Context, operation string, in Stream) (Stre
 
 // whole reads a payload to its end before it invokes.
 func (b *Binding) whole(ctx context.Context, s *slot, operation string, in Stream) (Stream, error) {
-	data, err := io.ReadAll(io.LimitReader(in.Body, MaxPayload+1))
+	limit := in.Limit
+	if limit <= 0 {
+		limit = MaxPayload
+	}
+	data, err := io.ReadAll(io.LimitReader(in.Body, limit+1))
 	if err != nil {
 		return Stream{}, fmt.Errorf("reading the payload: %w", err)
 	}
-	if len(data) > MaxPayload {
-		return Stream{}, &PayloadError{Name: b.name, Type: s.spec.Type}
+	if int64(len(data)) > limit {
+		return Stream{}, &PayloadError{Name: b.name, Type: s.spec.Type, Limit: limit}
 	}
 	got, err := b.Invoke(ctx, operation, Payload{Data: data, ContentType: in.ContentType, Metadata: in.Metadata})
 	return Stream{

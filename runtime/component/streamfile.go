@@ -51,6 +51,8 @@ func (f *files) stream(ctx context.Context, operation string, in Stream) (Stream
 	// Names are taken as if the folder were the root of all files, as contrib does.
 	name := strings.TrimPrefix(filepath.Clean("/"+in.Metadata["fileName"]), "/")
 	switch {
+	case operation == "create" && in.Decode:
+		return f.decode(ctx, in)
 	case operation == "create":
 		if name == "" {
 			name = rand.Text()
@@ -73,6 +75,19 @@ func (f *files) stream(ctx context.Context, operation string, in Stream) (Stream
 		return Stream{Body: file, Size: size}, nil
 	}
 	got, err := f.Invoke(ctx, &bindings.InvokeRequest{Operation: bindings.OperationKind(operation), Metadata: in.Metadata})
+	if err != nil || got == nil {
+		return Stream{}, err
+	}
+	return Stream{Body: io.NopCloser(bytes.NewReader(got.Data)), Size: int64(len(got.Data))}, nil
+}
+
+// decode leaves a value of a JSON request to contrib, which knows base64.
+func (f *files) decode(ctx context.Context, in Stream) (Stream, error) {
+	data, err := io.ReadAll(in.Body)
+	if err != nil {
+		return Stream{}, fmt.Errorf("reading the payload: %w", err)
+	}
+	got, err := f.Invoke(ctx, &bindings.InvokeRequest{Operation: "create", Data: data, Metadata: in.Metadata})
 	if err != nil || got == nil {
 		return Stream{}, err
 	}

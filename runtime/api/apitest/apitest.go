@@ -6,6 +6,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"mesh/runtime/component"
@@ -44,8 +45,9 @@ metadata: { name: secrets }
 spec: { type: secretstores.local.file, metadata: [ { name: secretsFile, value: secrets.json } ] }
 `
 
-// Start starts components as the app "me" sees them, until the test ends.
-func Start(tb testing.TB) *component.App {
+// Start starts components as the app "me" sees them, until the test ends, and
+// more of them that are given as YAML.
+func Start(tb testing.TB, more ...string) *component.App {
 	tb.Helper()
 	dir := tb.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "secrets.json"), []byte(`{"db":"pw","other":"x"}`), 0o600); err != nil {
@@ -54,7 +56,7 @@ func Start(tb testing.TB) *component.App {
 	if err := os.Mkdir(filepath.Join(dir, "files"), 0o700); err != nil {
 		tb.Fatal(err)
 	}
-	found, err := resource.Parse("test.yaml", Components)
+	found, err := resource.Parse("test.yaml", strings.Join(append([]string{Components}, more...), "\n---\n"))
 	if err != nil {
 		tb.Fatal(err)
 	}

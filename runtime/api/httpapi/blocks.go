@@ -10,7 +10,7 @@ import (
 )
 
 // maxBlockBody bounds the body of a request to a building block, which unlike
-// an invocation's is read whole.
+// an invocation's is read whole, unless Options say otherwise.
 const maxBlockBody = 4 << 20
 
 func healthRoute(method, rest string) route {
@@ -49,7 +49,7 @@ func (s *Server) metadata(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (s *Server) setMetadata(w http.ResponseWriter, r *http.Request) {
-	value, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBlockBody))
+	value, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.o.MaxBody))
 	if err != nil {
 		s.answer(w, nil, bodyError(err))
 		return
@@ -65,9 +65,9 @@ func (s *Server) shutdown(w http.ResponseWriter, r *http.Request) {
 }
 
 // bodyError says why a body could not be read.
-func bodyError(err error) error {
+func bodyError(err error) *api.Error {
 	if limit, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		e := api.Wrap(api.ErrBodyRead, err, "the request's body is larger than %d bytes (the limit)", limit.Limit)
+		e := api.Wrap(api.ErrBodyRead, err, "the request's body is larger than %d bytes (the limit); %s", limit.Limit, api.RaiseLimit)
 		e.HTTP = http.StatusRequestEntityTooLarge
 		return e
 	}

@@ -23,6 +23,7 @@ type body struct {
 	mu    sync.Mutex // held while a Read is under way
 	left  int64      // bytes to come; below 0: not known
 	eof   bool       // all was read
+	begun bool       // somebody has begun to read
 	ended atomic.Bool
 }
 
@@ -35,6 +36,7 @@ func (b *body) Read(p []byte) (int, error) {
 	if b.ended.Load() {
 		return 0, errEnded
 	}
+	b.begun = true
 	n, err := b.from.Read(p)
 	b.flow.Pass(flow.Request, flow.CallerIn, p[:n])
 	b.took(int64(n))
@@ -84,6 +86,15 @@ func (b *body) Len() int {
 		return 0
 	}
 	return b.http1.Len()
+}
+
+// unread says whether nobody has begun to read.
+func (b *body) unread() bool {
+	if !b.mu.TryLock() {
+		return false
+	}
+	defer b.mu.Unlock()
+	return !b.begun
 }
 
 // end makes a Read that waits return, and all later ones fail. It gives false

@@ -1,11 +1,6 @@
 package httpapi
 
-import (
-	"encoding/json"
-	"net/http"
-
-	"mesh/runtime/api"
-)
+import "net/http"
 
 // otherRoute finds the operation of a binding, a secret store, a configuration
 // store or a lock that a request asks for.
@@ -27,48 +22,6 @@ func otherRoute(version, block, method string, path []string) func(s *Server, w 
 		return func(s *Server, w http.ResponseWriter, r *http.Request) { s.unlock(w, r, path[0]) }
 	}
 	return nil
-}
-
-func (s *Server) binding(w http.ResponseWriter, r *http.Request, name string) {
-	var req struct {
-		Operation string            `json:"operation"`
-		Data      json.RawMessage   `json:"data"`
-		Metadata  map[string]string `json:"metadata"`
-	}
-	if !s.readJSON(w, r, &req) {
-		return
-	}
-	p := api.Payload{Data: req.Data, Metadata: merge(queryMetadata(r), req.Metadata)}
-	var text string
-	if json.Unmarshal(req.Data, &text) == nil && len(req.Data) > 0 && req.Data[0] == '"' {
-		p.Data = []byte(text) // the text itself, without its quotes
-	}
-	if p.Metadata == nil {
-		p.Metadata = map[string]string{}
-	}
-	for _, key := range []string{"Traceparent", "Tracestate"} {
-		if v := r.Header.Get(key); v != "" {
-			p.Metadata[key] = v
-		}
-	}
-	answer, err := s.o.API.InvokeBinding(r.Context(), name, req.Operation, p)
-	if err != nil {
-		s.answer(w, nil, err)
-		return
-	}
-	for k, v := range answer.Metadata {
-		w.Header().Set("metadata."+k, v)
-	}
-	if len(answer.Data) == 0 {
-		w.WriteHeader(http.StatusNoContent)
-		return
-	}
-	if answer.ContentType != "" && !json.Valid(answer.Data) {
-		w.Header().Set("Content-Type", answer.ContentType)
-		_, _ = w.Write(answer.Data) // a client that is gone needs no answer
-		return
-	}
-	writeJSON(w, http.StatusOK, answer.Data)
 }
 
 func (s *Server) secret(w http.ResponseWriter, r *http.Request, store, key string) {

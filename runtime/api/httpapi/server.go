@@ -31,6 +31,7 @@ type Options struct {
 	Recorder  *flow.Recorder // where invocations are recorded; nil: nowhere
 	Token     string         // what callers must send as dapr-api-token; "": nothing
 	MaxHeader int            // bytes of a request's headers; 0: 1 MiB
+	MaxBody   int64          // bytes of a request's body that is read whole; 0: 4 MiB
 	Grace     time.Duration  // how long calls may go on when the server stops
 	Log       *slog.Logger   // for what a client does wrong on the wire; nil: nowhere
 	Observer  Observer       // told of every request; nil: nobody is
@@ -47,6 +48,9 @@ type Server struct {
 func New(o Options) *Server {
 	if o.MaxHeader == 0 {
 		o.MaxHeader = maxHeader
+	}
+	if o.MaxBody == 0 {
+		o.MaxBody = maxBlockBody
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
