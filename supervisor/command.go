@@ -34,8 +34,12 @@ func (s *Supervisor) Do(ctx context.Context, c state.Command) error {
 			return err
 		}
 		return s.tell(ctx, c.Op, units)
+	case state.SetFault:
+		return s.setFault(ctx, c)
+	case state.SetCapture:
+		return s.setCapture(ctx, c)
 	}
-	return fmt.Errorf("%q is not a command; there are restart, stop, start, scale, down, review and apply", c.Op)
+	return fmt.Errorf("%q is not a command; there are restart, stop, start, scale, fault, capture, down, review and apply", c.Op)
 }
 
 // find gives the units that a name means: an app's, one instance, or all.

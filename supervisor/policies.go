@@ -53,6 +53,15 @@ func (s *Supervisor) adoptPolicies(m *config.Mesh, h *supplies, old *config.Mesh
 	resiliencyOf(targets, h.resiliency, s.stock.have.resiliency, s.policies)
 	s.policies.Set(targets)
 	if old == nil || !maps.Equal(m.Faults, old.Faults) {
-		s.policies.Faults.Set(faults(m))
+		fresh := faults(m)
+		for _, f := range s.policies.Faults.All() {
+			if f.Hand {
+				fresh = append(fresh, f)
+			}
+		}
+		s.policies.Faults.Set(fresh)
+	}
+	if old == nil || m.Capture != old.Capture {
+		s.o.Flows.Capture(int(m.Capture))
 	}
 }

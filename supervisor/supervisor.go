@@ -367,7 +367,7 @@ func (s *Supervisor) publish() {
 	m := &state.Mesh{
 		Version: s.version, Name: s.cfg.Name, Dir: s.cfg.Dir, File: s.cfg.File, PID: s.o.PID,
 		Started: s.started, Transport: s.cfg.Transport, Notices: slices.Clone(s.notices), Stopping: s.stop,
-		Components: shownComponents, Edit: s.edits.last, Review: s.edits.review,
+		Components: shownComponents, Faults: s.shownFaults(), Capture: s.o.Flows.Capturing(), Edit: s.edits.last, Review: s.edits.review,
 	}
 	for i := range s.cfg.Apps {
 		c := &s.cfg.Apps[i]

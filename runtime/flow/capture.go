@@ -28,6 +28,9 @@ type captures struct {
 // Capture makes the flows that begin from now on keep up to limit bytes of each
 // of their bodies, and their headers without secrets; 0 ends it.
 func (r *Recorder) Capture(limit int) {
+	if r == nil {
+		return
+	}
 	r.captures.limit.Store(int64(min(max(0, limit), MaxCapture)))
 }
 
@@ -43,6 +46,9 @@ func (r *Recorder) Capturing() int {
 // on, or with 0 no more of them; what it has stays. It says whether there is
 // such a flow.
 func (r *Recorder) CaptureFlow(id string, limit int) bool {
+	if r == nil {
+		return false
+	}
 	n, err := ParseID(id)
 	if err != nil {
 		return false

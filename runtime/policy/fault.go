@@ -25,6 +25,7 @@ type Fault struct {
 	Bandwidth int64         `json:"bandwidth,omitempty"` // bytes per second of the reply
 	CutAfter  int64         `json:"cut_after,omitempty"` // bytes of the reply after which it breaks off
 	Off       bool          `json:"off,omitempty"`
+	Hand      bool          `json:"hand,omitempty"` // made by a command, not in mesh.toml
 }
 
 // Faults is the set of faults of a mesh, shared by its sidecars. It can be

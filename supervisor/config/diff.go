@@ -117,6 +117,7 @@ func meshFields(a, b *Mesh) []Field {
 	f.plain("transport", a.Transport, b.Transport, Live)
 	f.silent("api_token", a.APIToken, b.APIToken, Sidecar|Restart)
 	f.plain("mdns.interface", a.Interface, b.Interface, Live)
+	f.plain("screen.capture", a.Capture, b.Capture, Live)
 	f.silent("resources", a.Resources, b.Resources, Live)
 	f.silent("env_file", a.EnvFiles, b.EnvFiles, Live)
 	return f

@@ -33,6 +33,7 @@ type Mesh struct {
 	Subscriptions []Subscription    // in the order of the file
 	Resiliency    map[string]Target // by app id or component name
 	Faults        map[string]Fault  // by name
+	Capture       int64             // bytes of each body that the screen can show; 0: none
 	Places        map[string]Place  // where a key such as "apps.orders.port" or "subscriptions[0].topic" stands
 	Warnings      Errors            // what is allowed but likely not meant
 }
@@ -101,7 +102,7 @@ type App struct {
 	GRPCPort     int
 
 	MaxConcurrency int    // calls that an instance works on at once; 0: no limit
-	MaxBody        int64  // bytes of a request body that its sidecar accepts; 0: no limit
+	MaxBody        int64  // bytes of what its sidecar holds whole for a building block; 0: 4 MiB over HTTP, 64 MiB over gRPC
 	HeaderLimit    int64  // bytes of the headers of a request that its sidecar accepts
 	Balance        string // how calls to it are spread over its instances: round-robin or least-in-flight
 	AppToken       string // "", "auto" or the token that the sidecar sends to the app, which finds it in APP_API_TOKEN

@@ -255,6 +255,19 @@ func size() rule[int64] {
 	}
 }
 
+// upTo is a size that is not larger than some.
+func upTo(r rule[int64], most int64) rule[int64] {
+	return where(r, nil, func(n int64) (string, string) {
+		if n > most {
+			return fmt.Sprintf("must be %d bytes at most", most), ""
+		}
+		return "", ""
+	})
+}
+
+// maxCapture is the most that is kept of one body: all of them share memory.
+const maxCapture = 4 << 20
+
 // list is any number of values of one kind.
 func list[V any](r rule[V]) rule[[]V] {
 	return rule[[]V]{shape{"type": "array", "items": r.shape}, func(d *decoder, n node) ([]V, bool) {

@@ -35,6 +35,8 @@ func (s *Server) routes(life context.Context) http.Handler {
 	mux.HandleFunc("GET /v1/logs", s.logs)
 	mux.HandleFunc("GET /v1/flows", s.flows)
 	mux.HandleFunc("GET /v1/flows/{id}", s.flow)
+	mux.HandleFunc("GET /v1/flows/{id}/{dir}", s.body)
+	mux.HandleFunc("GET /v1/stats", s.stats)
 	mux.HandleFunc("GET /v1/tap", s.tap)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		fail(w, &Error{
@@ -146,8 +148,12 @@ func readCommand(body io.Reader) (state.Command, *Error) {
 		if c.App == "" || c.Count < 0 || c.Count > 1000 {
 			return c, badRequest(what, "scale needs an app and a count from 0 to 1000")
 		}
+	case state.SetFault, state.SetCapture:
+		if err := checkRecording(&c); err != nil {
+			return c, badRequest(what, "%v", err)
+		}
 	default:
-		return c, badRequest(what, "there is no operation %q; there are restart, stop, start, scale, down, review and apply", c.Op)
+		return c, badRequest(what, "there is no operation %q; there are restart, stop, start, scale, fault, capture, down, review and apply", c.Op)
 	}
 	return c, nil
 }
@@ -169,6 +175,10 @@ func describe(c state.Command) string {
 		return fmt.Sprintf("scaling %s to %d", who, c.Count)
 	case state.Down:
 		return "ending the mesh"
+	case state.SetFault:
+		return "disturbing calls"
+	case state.SetCapture:
+		return "capturing bodies"
 	case state.Review:
 		return "making edits wait"
 	case state.Apply:
@@ -199,10 +209,7 @@ func (s *Server) flow(w http.ResponseWriter, r *http.Request) {
 	id := r.PathValue("id")
 	d, ok := s.o.Flows.Detail(id, after)
 	if !ok {
-		fail(w, &Error{
-			Code: "not_found", What: "finding the flow " + strconv.Quote(id), Why: "it is not remembered",
-			Hint: "the mesh remembers the latest ones: GET /v1/flows lists them",
-		})
+		fail(w, unknownFlow(id))
 		return
 	}
 	s.answer(w, d)

@@ -147,7 +147,7 @@ func TestCommandErrors(t *testing.T) {
 		},
 		{
 			state.Command{Op: "explode"},
-			control.Error{Code: "bad_request", What: "reading the command", Why: `there is no operation "explode"; there are restart, stop, start, scale, down, review and apply`, Hint: "docs/control.md describes the requests"},
+			control.Error{Code: "bad_request", What: "reading the command", Why: `there is no operation "explode"; there are restart, stop, start, scale, fault, capture, down, review and apply`, Hint: "docs/control.md describes the requests"},
 		},
 		{
 			state.Command{Op: state.Scale, Count: 2},
@@ -306,6 +306,36 @@ func TestFlows(t *testing.T) {
 	}
 	if _, ok := r.client.Detail("0123456789abcdef", flow.Cursor{}); ok {
 		t.Error("a flow that never was is remembered")
+	}
+}
+
+func TestCapturedBodies(t *testing.T) {
+	r := serve(t)
+	r.client.Stats() // having been asked, the mesh records
+	r.Flows.Capture(100)
+	f := r.Flows.Begin(flow.Head{Callee: "orders"})
+	id := f.ID().String()
+	f.Headers(flow.Request, map[string][]string{"Cookie": {"a"}}, "x=1")
+	f.Pass(flow.Request, flow.CallerIn, []byte("\x00\xffbytes"))
+	b, ok := r.client.Body(id, flow.Request, 2, 5)
+	if !ok || !b.On || b.End != 7 || b.Query != "x=1" || b.Header.Get("Cookie") != flow.Redacted || len(b.Parts) != 1 || b.Parts[0].Off != 2 || string(b.Parts[0].Data) != "byt" {
+		t.Errorf("captured %v %+v", ok, b)
+	}
+	if b, _ := r.client.Body(id, flow.Request, 0, 1<<63+1); len(b.Parts) != 1 || string(b.Parts[0].Data) != "\x00\xffbytes" {
+		t.Errorf("in all %+v", b)
+	}
+	if _, ok := r.client.Body("0123456789abcdef", flow.Reply, 0, 1); ok {
+		t.Error("a flow that never was is remembered")
+	}
+	if s := r.client.Stats(); s.Begun != 1 || s.Limit != 100 || s.Captured == 0 {
+		t.Errorf("stats %+v", s)
+	}
+	for _, c := range []state.Command{
+		{Op: state.SetFault}, {Op: state.SetFault, Fault: &state.Fault{Name: "x"}}, {Op: state.SetCapture, Bytes: flow.MaxCapture + 1},
+	} {
+		if err := r.client.Do(t.Context(), c); err == nil {
+			t.Errorf("%+v is taken", c)
+		}
 	}
 }
 

@@ -20,6 +20,8 @@ type Mesh struct {
 	Apps       []App       `json:"apps"`                 // sorted by id
 	Notices    []Notice    `json:"notices"`              // what the user should know now, oldest first
 	Components []Component `json:"components,omitempty"` // state stores, brokers … sorted by name
+	Faults     []Fault     `json:"faults,omitempty"`     // disturbances that there are, on or off, sorted by name
+	Capture    int         `json:"capture,omitempty"`    // bytes that are kept of each body of new invocations; 0: none
 	Stopping   bool        `json:"stopping,omitempty"`
 	Edit       *Edit       `json:"edit,omitempty"`   // what became of the last edit; nil: there was none
 	Review     bool        `json:"review,omitempty"` // edits wait until they are applied by a command
@@ -132,6 +134,9 @@ const (
 	Down    Op = "down"
 	Review  Op = "review" // from now on edits of mesh.toml wait for Apply
 	Apply   Op = "apply"  // what waits counts now, and edits count at once again
+
+	SetFault   Op = "fault"   // switch one, or make one
+	SetCapture Op = "capture" // keep bytes of bodies, or no longer
 )
 
 // Command asks the mesh to change something.
@@ -139,7 +144,15 @@ type Command struct {
 	Op    Op     `json:"op"`
 	App   string `json:"app,omitempty"`   // app id or instance name; every app when empty
 	Count int    `json:"count,omitempty"` // for Scale
+	Name  string `json:"name,omitempty"`  // for SetFault: the fault, or the app whose fault it is
+	Fault *Fault `json:"fault,omitempty"` // for SetFault: the one to make; nil: one that there is
+	Flow  string `json:"flow,omitempty"`  // for SetCapture: a live invocation; "": all that begin from now on
+	Bytes int    `json:"bytes,omitempty"` // for SetCapture: how much of each body; 0: the default
+	On    bool   `json:"on,omitempty"`    // for SetFault and SetCapture
 }
+
+// DefaultCapture is how many bytes of a body are captured when nobody says.
+const DefaultCapture = 64 << 10
 
 // Find gives the app of that id, nil when there is none.
 func (m *Mesh) Find(id string) *App {
