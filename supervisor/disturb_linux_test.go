@@ -52,7 +52,7 @@ off = true
 		}
 		do(c)
 	}
-	call := func() (status int, took time.Duration) {
+	call := func(body []byte) (status int, took time.Duration) {
 		t.Helper()
 		url := fmt.Sprintf("http://127.0.0.1:%d/v1.0/invoke/echo/method/x?token=secret", l.State().Find("echo").Instances[0].HTTPPort)
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, bytes.NewReader(body))
@@ -73,7 +73,7 @@ off = true
 		return resp.StatusCode, time.Since(begun)
 	}
 
-	if got, _ := call(); got != http.StatusOK {
+	if got, _ := call(body); got != http.StatusOK {
 		t.Errorf("status %d, although no fault is on", got)
 	}
 	id := ended(t, l.o.Flows)
@@ -94,7 +94,7 @@ off = true
 	}
 
 	fault("busy on")
-	if got, _ := call(); got != http.StatusServiceUnavailable {
+	if got, _ := call(body[:100]); got != http.StatusServiceUnavailable {
 		t.Errorf("status %d with the fault on", got)
 	}
 	if f := l.State().Faults; len(f) != 1 || !f[0].On || f[0].Hand {
@@ -102,7 +102,7 @@ off = true
 	}
 	fault("busy off")
 	fault("echo delay=150ms")
-	if got, took := call(); got != http.StatusOK || took < 150*time.Millisecond {
+	if got, took := call(body); got != http.StatusOK || took < 150*time.Millisecond {
 		t.Errorf("status %d after %v, want 200 after 150ms", got, took)
 	}
 	if f := l.State().Faults; len(f) != 2 || f[0].On || !f[1].On || !f[1].Hand {
@@ -114,7 +114,7 @@ off = true
 	}
 
 	do(state.Command{Op: state.SetCapture})
-	call()
+	call(body)
 	if b, _ := l.o.Flows.Body(ended(t, l.o.Flows), flow.Request, 0, 1); b.Limit != 0 || l.State().Capture != 0 {
 		t.Errorf("captured although that is off: %+v", b)
 	}
