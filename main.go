@@ -25,7 +25,7 @@ func main() {
 		os.Exit(1)
 	}
 	ctx, kill, hangup := signals(cli.WantsHangup(os.Args))
-	env.Kill, env.Hangup = kill, hangup
+	env.Kill, env.Hangup, env.Resized = kill, hangup, resized()
 	os.Exit(cli.Main(ctx, os.Args[1:], env))
 }
 
@@ -63,6 +63,22 @@ func signals(wantsHangup bool) (ctx context.Context, killed, hungUp <-chan struc
 		os.Exit(128 + int(second))
 	}()
 	return ctx, kill, hangup
+}
+
+// resized gives a channel that gets a value when the terminal has another size.
+func resized() <-chan struct{} {
+	came := make(chan os.Signal, 1)
+	signal.Notify(came, syscall.SIGWINCH)
+	sizes := make(chan struct{}, 1)
+	go func() { // lasts as long as the process
+		for range came {
+			select {
+			case sizes <- struct{}{}:
+			default: // somebody is to look already
+			}
+		}
+	}()
+	return sizes
 }
 
 // number gives the number of a signal, which every signal has on Unix.

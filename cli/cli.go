@@ -41,6 +41,7 @@ type Env struct {
 	Environ        []string        // KEY=value
 	Kill           <-chan struct{} // closed when the user has asked to end for the second time; may be nil
 	Hangup         <-chan struct{} // gets a value with every hangup, where WantsHangup; may be nil
+	Resized        <-chan struct{} // gets a value when the terminal has another size; may be nil
 	Program        string          // the name that this program was started by
 
 	project *project // what the flags say; Main sets it

@@ -9,26 +9,10 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/spf13/cobra"
-
 	"mesh/supervisor"
 	"mesh/supervisor/control"
 	"mesh/tui"
 )
-
-// newAttach gives `mesh attach`.
-func newAttach(env Env) *cobra.Command {
-	return &cobra.Command{
-		Use:   "attach",
-		Short: "Show the screen of the running mesh",
-		Long: `Show the screen of the mesh that runs in this project. Leaving it asks whether
-the mesh is to go on or to stop.`,
-		Example: `  mesh up --headless > run.log &
-  mesh attach`,
-		Args: none,
-		RunE: func(cmd *cobra.Command, _ []string) error { return env.attach(cmd.Context()) },
-	}
-}
 
 // attach shows the screen of a mesh of another process.
 func (e Env) attach(ctx context.Context) error {

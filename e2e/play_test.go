@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bufio"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -16,6 +17,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/creack/pty"
 )
 
 // play is what the test binary does when mesh starts it as an app. A role is a
@@ -58,6 +61,8 @@ func play(roles string) int {
 		case "wait":
 			wait()
 			return 0
+		case "repl":
+			return repl()
 		case "server":
 			return serve()
 		case "grpc":
@@ -72,6 +77,37 @@ func play(roles string) int {
 	}
 	wait()
 	return 0
+}
+
+// repl answers lines of its terminal, as interpreters do.
+func repl() int {
+	interrupts := make(chan os.Signal, 1)
+	signal.Notify(interrupts, os.Interrupt)
+	lines := make(chan string)
+	go func() {
+		for s := bufio.NewScanner(os.Stdin); s.Scan(); {
+			lines <- s.Text()
+		}
+		close(lines)
+	}()
+	for {
+		fmt.Print("ask> ")
+		select {
+		case <-interrupts:
+			fmt.Println("interrupted")
+		case line, ok := <-lines:
+			switch {
+			case !ok, line == "exit":
+				fmt.Println("bye")
+				return 0
+			case line == "size":
+				rows, cols, err := pty.Getsize(os.Stdin)
+				fmt.Println("it is", cols, "by", rows, err)
+			default:
+				fmt.Println("you say", line)
+			}
+		}
+	}
 }
 
 func record(pid int) {

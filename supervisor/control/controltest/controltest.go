@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"mesh/runtime/flow"
+	"mesh/supervisor/console"
 	"mesh/supervisor/control"
 	"mesh/supervisor/state"
 )
@@ -25,6 +26,7 @@ type Mesh struct {
 	done []state.Command
 	do   func(context.Context, state.Command) error
 	plan func(text []byte) (*state.Plan, error)
+	term func(name string) (*console.Console, error)
 }
 
 // NewMesh gives a mesh in that state, with version 1.
@@ -92,6 +94,24 @@ func (m *Mesh) OnPlan(plan func(text []byte) (*state.Plan, error)) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.plan = plan
+}
+
+// Terminal gives what OnTerminal said, else an error.
+func (m *Mesh) Terminal(_ context.Context, name string) (*console.Console, error) {
+	m.mu.Lock()
+	term := m.term
+	m.mu.Unlock()
+	if term != nil {
+		return term(name)
+	}
+	return nil, errors.New(name + " has no terminal")
+}
+
+// OnTerminal says what the terminal of an app is.
+func (m *Mesh) OnTerminal(term func(name string) (*console.Console, error)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.term = term
 }
 
 // Commands gives the commands that have come so far.
