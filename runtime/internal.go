@@ -16,7 +16,7 @@ import (
 // serveInternal serves the gRPC service that sidecars call each other with, and
 // the calls of other services that they pass on to our app.
 func (s *Sidecar) serveInternal(ctx context.Context, ln net.Listener) error {
-	pass := rpc.NewServer(rpc.Options{To: s.app, AppID: s.o.AppID, Flows: s.o.Flows, Callee: true})
+	pass := rpc.NewServer(rpc.Options{To: s, AppID: s.o.AppID, Flows: s.o.Flows, Callee: true})
 	srv := grpc.NewServer(append(stream.ServerOptions(), grpc.UnknownServiceHandler(pass.Serve))...)
 	s.in.Register(srv)
 	defer pass.Wait()

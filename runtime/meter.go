@@ -9,9 +9,12 @@ import (
 	"time"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"mesh/runtime/api"
 	"mesh/runtime/metrics"
+	"mesh/runtime/policy"
+	"mesh/runtime/rpc"
 	"mesh/runtime/stream"
 )
 
@@ -19,19 +22,20 @@ import (
 type meter struct {
 	to *metrics.Registry
 
-	requests, responses, latency, calls, callLatency, rpcs, failures metrics.Metric
+	requests, responses, latency, calls, callLatency, rpcs, appRPCs, failures, policies, struck metrics.Metric
 }
 
 func newMeter(to *metrics.Registry) *meter {
 	return &meter{
 		to: to, requests: metrics.HTTPRequests(), responses: metrics.HTTPResponses(), latency: metrics.HTTPLatency(),
-		calls: metrics.AppCalls(), callLatency: metrics.AppLatency(), rpcs: metrics.RPCs(), failures: metrics.ErrorCodes(),
+		calls: metrics.AppCalls(), callLatency: metrics.AppLatency(), rpcs: metrics.RPCs(), appRPCs: metrics.AppRPCs(),
+		failures: metrics.ErrorCodes(), policies: metrics.PolicyRuns(), struck: metrics.PolicyActivations(),
 	}
 }
 
 // Served implements httpapi.Observer.
-func (m *meter) Served(method, route string, status int, code api.Code, took time.Duration) {
-	text := strconv.Itoa(status)
+func (m *meter) Served(method, route string, httpStatus int, code api.Code, took time.Duration) {
+	text := strconv.Itoa(httpStatus)
 	m.to.Count(m.requests, method, route, text)
 	m.to.Count(m.responses, method, route, text)
 	m.to.Observe(m.latency, took, method, route, text)
@@ -42,6 +46,34 @@ func (m *meter) Served(method, route string, status int, code api.Code, took tim
 
 // rpc is told of the calls to the gRPC API.
 func (m *meter) rpc(method string, code codes.Code) { m.to.Count(m.rpcs, method, code.String()) }
+
+// policy is told of what policies do.
+func (m *meter) policy(kind, target string, struck bool) {
+	if struck {
+		m.to.Count(m.struck, kind, target)
+	} else {
+		m.to.Count(m.policies, kind, target)
+	}
+}
+
+// circuits shows the states of circuit breakers.
+func (m *meter) circuits(b *policy.Book) {
+	m.to.Gauges(metrics.Circuits(), func(yield func(float64, ...string)) {
+		for _, target := range b.Targets() {
+			breaker := b.Find(target).Breaker
+			if breaker == nil {
+				continue
+			}
+			for _, state := range [...]string{"closed", "half-open", "open"} {
+				var is float64
+				if breaker.State() == state {
+					is = 1
+				}
+				yield(is, target, state)
+			}
+		}
+	})
+}
 
 // category is the building block of a route.
 func category(route string) string {
@@ -59,13 +91,22 @@ func (s *Sidecar) callApp(ctx context.Context, c *stream.Call) (*stream.Reply, e
 	}
 	began := time.Now()
 	reply, err := s.app.Handle(ctx, c)
-	status := "500"
+	code := "500"
 	if err == nil {
-		status = strconv.Itoa(reply.Status)
+		code = strconv.Itoa(reply.Status)
 	}
-	s.meter.to.Count(s.meter.calls, c.Verb, "", status)
-	s.meter.to.Observe(s.meter.callLatency, time.Since(began), c.Verb, "", status)
+	s.meter.to.Count(s.meter.calls, c.Verb, "", code)
+	s.meter.to.Observe(s.meter.callLatency, time.Since(began), c.Verb, "", code)
 	return reply, err
+}
+
+// Pass passes a call of its own gRPC services to the sidecar's app.
+func (s *Sidecar) Pass(ctx context.Context, c *rpc.Call) error {
+	err := s.app.Pass(ctx, c)
+	if s.meter != nil {
+		s.meter.to.Count(s.meter.appRPCs, c.Method, status.Code(err).String())
+	}
+	return err
 }
 
 // serveMetrics serves the metrics until ctx ends.

@@ -24,7 +24,7 @@ func (r *router) Pass(ctx context.Context, c *rpc.Call) error {
 	}
 	if appID == r.appID && namespace == r.namespace {
 		c.Flow.Route(r.self.local)
-		return r.self.app.Pass(ctx, c)
+		return r.self.Pass(ctx, c)
 	}
 	md := c.Header.Copy()
 	md.Set(rpc.KeyCaller, r.appID)
@@ -51,7 +51,7 @@ func (r *router) passHere(ctx context.Context, c *rpc.Call, g *peerGroup) (err e
 	for s := range g.order {
 		if *r.transport.Load() == stream.Auto {
 			c.Flow.Route(s.local)
-			err = s.app.Pass(ctx, c)
+			err = s.Pass(ctx, c)
 		} else {
 			err = r.passTo(ctx, c, s.wire, s.o.Instance)
 		}

@@ -15,7 +15,9 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
+	"mesh/runtime/metrics"
 	"mesh/runtime/policy"
+	"mesh/runtime/stream"
 )
 
 // fails answers with a status for the first n calls, and then echoes.
@@ -247,4 +249,42 @@ func TestRPCFaults(t *testing.T) {
 			t.Errorf("a fault of another app: %d messages, error %v", back, err)
 		}
 	})
+}
+
+// TestPoliciesAreCounted: over gRPC and over HTTP, by the sidecar of the caller.
+func TestPoliciesAreCounted(t *testing.T) {
+	m := newMesh(t, stream.Auto)
+	registry, appRegistry := metrics.New("shop"), metrics.New("back")
+	m.policies.Set(map[string]policy.Policy{"back": {
+		Timeout: policy.Timeout{Total: patience}, Retry: &policy.Retry{Max: 1},
+		Breaker: policy.NewBreaker(policy.BreakerOptions{Name: "back", Failures: 2, Timeout: time.Hour}),
+	}})
+	shop := m.sidecar(Options{AppID: "shop", Metrics: registry})
+	var calls atomic.Int32
+	_, addr := fails(1000, codes.Unavailable, &calls).listen(t, "")
+	o := rpcOptions("back", "back", addr)
+	o.Metrics = appRegistry
+	m.sidecar(o)
+	client := pb.NewTestServiceClient(m.dialPort(shop.Ports().GRPC))
+	for range 2 { // the second finds the circuit open
+		_, err := client.UnaryCall(m.to("back"), &pb.SimpleRequest{})
+		wantCode(t, err, codes.Unavailable, "")
+	}
+	for _, line := range []string{
+		`dapr_resiliency_count{app_id="shop",policy="timeout",target="back"} 2`,
+		`dapr_resiliency_count{app_id="shop",policy="retry",target="back"} 2`,
+		`dapr_resiliency_count{app_id="shop",policy="circuitbreaker",target="back"} 2`,
+		`dapr_resiliency_activations_total{app_id="shop",policy="retry",target="back"} 1`,
+		`dapr_resiliency_activations_total{app_id="shop",policy="circuitbreaker",target="back"} 1`,
+		`dapr_resiliency_cb_state{app_id="shop",target="back",status="open"} 1`,
+		`dapr_resiliency_cb_state{app_id="shop",target="back",status="closed"} 0`,
+	} {
+		if !strings.Contains(string(registry.Text()), line+"\n") {
+			t.Errorf("the metrics lack %s:\n%s", line, registry.Text())
+		}
+	}
+	line := `dapr_grpc_io_client_completed_rpcs{app_id="back",grpc_client_method="/grpc.testing.TestService/UnaryCall",grpc_client_status="Unavailable"} 2`
+	if !strings.Contains(string(appRegistry.Text()), line+"\n") {
+		t.Errorf("the metrics lack %s:\n%s", line, appRegistry.Text())
+	}
 }

@@ -28,6 +28,7 @@ import (
 	"mesh/runtime/metrics"
 	"mesh/runtime/policy"
 	"mesh/runtime/resource"
+	"mesh/runtime/rpc"
 	"mesh/runtime/run"
 	"mesh/runtime/stream"
 )
@@ -114,6 +115,9 @@ func New(o Options) (s *Sidecar, err error) {
 	}
 	if o.Metrics != nil {
 		s.meter = newMeter(o.Metrics)
+		if o.Policies != nil {
+			s.meter.circuits(o.Policies)
+		}
 	}
 	s.in = stream.NewInbound(stream.HandlerFunc(s.callApp), stream.InboundOptions{
 		AppID: o.AppID, Instance: o.Instance, Flows: o.Flows,
@@ -148,7 +152,7 @@ func (s *Sidecar) newAPI() *api.API {
 	}
 	a := api.New(api.Options{
 		AppID: s.o.AppID, Namespace: s.o.Namespace, Version: s.o.Version,
-		App: conn, Invoke: s.o.Policies.Wrap(r), Ready: s.ready, OutboundReady: s.o.Ready, Shutdown: s.o.Shutdown,
+		App: conn, Invoke: s.policies().Wrap(r), Ready: s.ready, OutboundReady: s.o.Ready, Shutdown: s.o.Shutdown,
 		Components: s.components(), Flows: s.o.Flows, Inventory: s.inventory, MaxBody: s.o.MaxBody,
 		SecretScopes: func() []resource.SecretScope { return s.declared.Load().SecretScopes },
 	})
@@ -159,6 +163,15 @@ func (s *Sidecar) newAPI() *api.API {
 		}
 	}
 	return a
+}
+
+// policies gives the policies of the mesh, which tell the meter what they do.
+func (s *Sidecar) policies() policy.Watched {
+	w := policy.Watched{Book: s.o.Policies}
+	if s.meter != nil {
+		w.Seen = s.meter.policy
+	}
+	return w
 }
 
 // ready says why the app cannot be called at the moment.
@@ -232,7 +245,7 @@ type server struct {
 // servers gives the servers of all listeners, in the order in which they start.
 func (s *Sidecar) servers() []server {
 	h := httpapi.Options{API: s.api, Recorder: s.o.Flows, Token: s.o.APIToken, MaxBody: s.o.MaxBody, MaxHeader: s.o.MaxHead, Grace: s.o.Grace, Log: s.o.Log}
-	g := grpcapi.Options{API: s.api, Recorder: s.o.Flows, Token: s.o.APIToken, MaxMessage: int(min(s.o.MaxBody, math.MaxInt32)), Grace: s.o.Grace, Pass: s.router}
+	g := grpcapi.Options{API: s.api, Recorder: s.o.Flows, Token: s.o.APIToken, MaxMessage: int(min(s.o.MaxBody, math.MaxInt32)), Grace: s.o.Grace, Pass: rpc.Around(s.policies(), s.router)}
 	if s.meter != nil {
 		h.Observer, g.Observer = s.meter, s.meter.rpc
 	}

@@ -39,7 +39,7 @@ type Registry struct {
 type gauge struct {
 	Metric
 
-	value func() float64
+	values func(yield func(value float64, labels ...string))
 }
 
 // family is all series of one metric.
@@ -74,7 +74,13 @@ func (r *Registry) AppID() string { return r.appID }
 // Gauge adds a value that is asked for whenever the metrics are read. It is for
 // whoever sets the registry up, before it is read.
 func (r *Registry) Gauge(m Metric, value func() float64) {
-	r.gauges = append(r.gauges, gauge{m, value})
+	r.Gauges(m, func(yield func(float64, ...string)) { yield(value()) })
+}
+
+// Gauges is like Gauge for one that has labels: values yields every value with
+// those of its labels.
+func (r *Registry) Gauges(m Metric, values func(yield func(value float64, labels ...string))) {
+	r.gauges = append(r.gauges, gauge{m, values})
 }
 
 // Count adds one to a counter. The values are those of the metric's labels, in

@@ -34,6 +34,27 @@ func RPCs() Metric {
 	return Metric{"dapr_grpc_io_server_completed_rpcs", "RPCs that the gRPC servers have completed.", []string{"grpc_server_method", "grpc_server_status"}}
 }
 
+// AppRPCs counts calls of the app's own gRPC services that it has answered.
+func AppRPCs() Metric {
+	return Metric{"dapr_grpc_io_client_completed_rpcs", "RPCs that the app has completed.", []string{"grpc_client_method", "grpc_client_status"}}
+}
+
+// PolicyRuns counts calls that a policy was put around.
+func PolicyRuns() Metric {
+	return Metric{"dapr_resiliency_count", "Calls that a policy was put around.", []string{"policy", "target"}}
+}
+
+// PolicyActivations counts how often a policy has struck: a time limit that was
+// exceeded, another try, a call that an open circuit has refused.
+func PolicyActivations() Metric {
+	return Metric{"dapr_resiliency_activations_total", "Times that a policy has struck.", []string{"policy", "target"}}
+}
+
+// Circuits says which state a circuit breaker is in: 1 for that one, 0 for others.
+func Circuits() Metric {
+	return Metric{"dapr_resiliency_cb_state", "State of a circuit breaker: 1 for the one that it is in.", []string{"target", "status"}}
+}
+
 // ErrorCodes counts the errors that the API has answered with.
 func ErrorCodes() Metric {
 	return Metric{"dapr_error_code_total", "Errors that the API has answered with.", []string{"category", "error_code"}}

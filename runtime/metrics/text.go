@@ -22,8 +22,13 @@ func (r *Registry) Text() []byte {
 	var b bytes.Buffer
 	for _, g := range r.gauges {
 		head(&b, g.Metric, "gauge")
-		b.WriteString(g.Name)
-		fmt.Fprintf(&b, " %s\n", number(g.value()))
+		g.values(func(value float64, labels ...string) {
+			b.WriteString(g.Name)
+			if len(labels) > 0 {
+				fmt.Fprintf(&b, "{%s}", g.labels(r.appID, labels))
+			}
+			fmt.Fprintf(&b, " %s\n", number(value))
+		})
 	}
 	r.mu.RLock()
 	families := slices.SortedFunc(maps.Values(r.families), func(x, y *family) int { return strings.Compare(x.Name, y.Name) })
@@ -48,11 +53,7 @@ func (f *family) write(b *bytes.Buffer, appID string) {
 	defer f.mu.RUnlock()
 	for _, key := range slices.Sorted(maps.Keys(f.series)) {
 		s := f.series[key]
-		all := []string{labelText("app_id", appID)}
-		for i, name := range f.Labels[:min(len(f.Labels), len(s.values))] {
-			all = append(all, labelText(name, s.values[i]))
-		}
-		labels := strings.Join(all, ",")
+		labels := f.labels(appID, s.values)
 		if !f.histogram {
 			fmt.Fprintf(b, "%s{%s} %d\n", f.Name, labels, s.count.Load())
 			continue
@@ -68,6 +69,15 @@ func (f *family) write(b *bytes.Buffer, appID string) {
 		fmt.Fprintf(b, "%s_sum{%s} %s\n", f.Name, labels, number(math.Float64frombits(s.sum.Load())))
 		fmt.Fprintf(b, "%s_count{%s} %d\n", f.Name, labels, count)
 	}
+}
+
+// labels gives the labels of one series.
+func (m Metric) labels(appID string, values []string) string {
+	all := []string{labelText("app_id", appID)}
+	for i, name := range m.Labels[:min(len(m.Labels), len(values))] {
+		all = append(all, labelText(name, values[i]))
+	}
+	return strings.Join(all, ",")
 }
 
 func number(f float64) string { return strconv.FormatFloat(f, 'g', -1, 64) }

@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"context"
 	"maps"
 	"slices"
 	"strings"
@@ -41,19 +40,7 @@ func (b *Book) Targets() []string {
 
 // Wrap puts the policies and faults of the app that a call names around next. A
 // nil Book, or one without an entry for the app, costs a look.
-func (b *Book) Wrap(next stream.Handler) stream.Handler {
-	if b == nil {
-		return next
-	}
-	disturbed := b.Faults.Wrap(next)
-	return stream.HandlerFunc(func(ctx context.Context, c *stream.Call) (*stream.Reply, error) {
-		p := b.Find(target(c.AppID))
-		if p == (Policy{}) {
-			return disturbed.Handle(ctx, c)
-		}
-		return p.Wrap(disturbed).Handle(ctx, c)
-	})
-}
+func (b *Book) Wrap(next stream.Handler) stream.Handler { return Watched{Book: b}.Wrap(next) }
 
 // Concerns says whether any policy or fault may apply to calls of an app.
 func (b *Book) Concerns(appID string) bool {
