@@ -94,7 +94,7 @@ func (x *exchange) more() bool {
 // it, so that the kernel may move it.
 func (x *exchange) WriteTo(w io.Writer) (total int64, err error) {
 	to, _ := w.(io.ReaderFrom)
-	tcp, _ := x.conn.Conn.(*net.TCPConn)
+	tcp := x.conn.tcp()
 	for flows := false; ; {
 		if err := x.reach(); err != nil {
 			return total, clean(err)

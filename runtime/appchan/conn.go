@@ -2,8 +2,6 @@ package appchan
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"io"
 	"net"
 	"slices"
@@ -11,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"mesh/runtime/socket"
 	"mesh/runtime/stream"
 )
 
@@ -32,34 +31,30 @@ type conn struct {
 	r, w int
 
 	// For raw, kept so that a call makes no closure.
-	peek     func(fd uintptr) bool // looks once
 	readable func(fd uintptr) bool // says whether a Read would not wait
-	peeked   error
+	look     func(fd uintptr)      // finds out what is pending
+	pending  int
 }
 
 func newConn(nc net.Conn, bufs *buffers) (*conn, error) {
-	sc, ok := nc.(syscall.Conn)
-	if !ok {
-		return nil, fmt.Errorf("a connection of type %T has no file descriptor", nc)
-	}
-	raw, err := sc.SyscallConn()
+	sock, err := socket.New(nc)
 	if err != nil {
-		return nil, fmt.Errorf("looking at the connection to %v: %w", nc.RemoteAddr(), err)
+		return nil, err
 	}
-	c := &conn{Conn: nc, raw: raw, bufs: bufs}
-	var one [1]byte
-	c.peek = func(fd uintptr) bool {
-		n, _, err := syscall.Recvfrom(int(fd), one[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		if c.peeked = err; err == nil {
-			c.peeked = fmt.Errorf("%w: %d bytes of no reply", io.ErrUnexpectedEOF, n)
-		}
-		return true
-	}
-	c.readable = func(fd uintptr) bool {
-		_, _, err := syscall.Recvfrom(int(fd), one[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		return !errors.Is(err, syscall.EAGAIN)
-	}
+	readable := func(fd uintptr) bool { return socket.Peek(fd) != 0 }
+	c := &conn{Conn: sock, raw: sock.Raw, bufs: bufs, readable: readable}
+	c.look = func(fd uintptr) { c.pending = socket.Peek(fd) }
 	return c, nil
+}
+
+// tcp gives the connection when the kernel may move bytes from and to it; nil:
+// it may not.
+func (c *conn) tcp() *net.TCPConn {
+	if sock, ok := c.Conn.(*socket.Conn); ok {
+		tcp, _ := sock.Conn.(*net.TCPConn)
+		return tcp
+	}
+	return nil
 }
 
 // hold takes a buffer for reading.
@@ -91,10 +86,7 @@ func (c *conn) await() error {
 // alive says whether an idle connection is still good: the app has neither
 // closed it nor sent anything.
 func (c *conn) alive() bool {
-	if err := c.raw.Read(c.peek); err != nil {
-		return false
-	}
-	return errors.Is(c.peeked, syscall.EAGAIN)
+	return c.raw.Control(c.look) == nil && c.pending == 0
 }
 
 // fill reads once from the app into the buffer, which must be used up or, for

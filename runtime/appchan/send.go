@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strconv"
 	"sync"
@@ -132,8 +131,8 @@ type splicer interface {
 // spliceBody moves pieces of a body of known length while much of it is left.
 func (x *exchange) spliceBody(left int64) (total int64, err error) {
 	from, ok := x.call.Body.(splicer)
-	to, direct := x.conn.Conn.(*net.TCPConn)
-	if !ok || !direct {
+	to := x.conn.tcp()
+	if !ok || to == nil {
 		return 0, nil
 	}
 	for left-total >= spliceMin {

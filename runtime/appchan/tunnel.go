@@ -2,7 +2,6 @@ package appchan
 
 import (
 	"fmt"
-	"net"
 
 	"mesh/runtime/flow"
 )
@@ -31,8 +30,8 @@ func (t tunnel) Write(p []byte) (int, error) {
 
 // Close implements io.Closer: the app reads an end.
 func (t tunnel) Close() error {
-	tcp, ok := t.x.conn.Conn.(*net.TCPConn)
-	if !ok {
+	tcp := t.x.conn.tcp()
+	if tcp == nil {
 		return nil
 	}
 	if err := tcp.CloseWrite(); err != nil {

@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+
+	"mesh/runtime/socket"
 )
 
 const (
@@ -115,7 +117,7 @@ func (b *Body) readDirect(p []byte) (int, error) {
 // some of the body lies in a buffer, or is chunked. The error is an
 // io.ErrUnexpectedEOF when it was the client who broke off.
 func (b *Body) Splice(to io.ReaderFrom, n int64) (int64, error) {
-	tcp, ok := b.c.nc.(*net.TCPConn)
+	tcp, ok := b.c.nc.Conn.(*net.TCPConn)
 	if !ok || b.chunked || b.err != nil || b.state != bodyData || b.remain < n || b.c.r < b.c.w || b.c.over.Load() {
 		return 0, nil //nolint:nilerr // the next Read tells of it
 	}
@@ -125,7 +127,7 @@ func (b *Body) Splice(to io.ReaderFrom, n int64) (int64, error) {
 	switch {
 	case err == nil && moved < n:
 		err = b.lost(io.EOF)
-	case err != nil && pending(b.c.raw) == 0:
+	case err != nil && b.c.nc.Pending() == socket.Gone:
 		err = b.lost(fmt.Errorf("%w: %w", io.ErrUnexpectedEOF, err))
 	}
 	return moved, err

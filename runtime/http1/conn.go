@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"mesh/runtime/socket"
 )
 
 // bufferSize is that of the buffers with which heads and small bodies are read
@@ -28,9 +30,8 @@ const (
 
 // conn is a client's connection.
 type conn struct {
-	s   *Server
-	nc  net.Conn
-	raw syscall.RawConn
+	s  *Server
+	nc *socket.Conn
 
 	mem  *[]byte // what buf was, from the pool; nil: none is held
 	buf  []byte  // buf[r:w] was read and not used yet
@@ -39,7 +40,7 @@ type conn struct {
 	// For raw, kept so that a read makes no closure.
 	readable func(fd uintptr) bool
 	n        int
-	readErr  error
+	readErr  syscall.Errno
 
 	state     atomic.Int32
 	idleSince atomic.Uint32 // the server's period when it became idle
@@ -54,24 +55,15 @@ type conn struct {
 }
 
 func newConn(s *Server, nc net.Conn) (*conn, error) {
-	sc, ok := nc.(syscall.Conn)
-	if !ok {
-		return nil, fmt.Errorf("a connection of type %T has no file descriptor", nc)
-	}
-	raw, err := sc.SyscallConn()
+	sock, err := socket.New(nc)
 	if err != nil {
-		return nil, fmt.Errorf("looking at the connection from %v: %w", nc.RemoteAddr(), err)
+		return nil, err
 	}
-	c := &conn{s: s, nc: nc, raw: raw}
+	c := &conn{s: s, nc: sock}
 	c.readable = func(fd uintptr) bool {
 		c.hold()
-		for {
-			c.n, c.readErr = syscall.Read(int(fd), c.buf[c.w:])
-			if !errors.Is(c.readErr, syscall.EINTR) {
-				break
-			}
-		}
-		if !errors.Is(c.readErr, syscall.EAGAIN) {
+		c.n, c.readErr = socket.Read(fd, c.buf[c.w:])
+		if c.readErr != syscall.EAGAIN {
 			return true
 		}
 		if c.r == c.w {
@@ -121,16 +113,16 @@ func (c *conn) fill() error {
 	default:
 		c.buf = append(c.buf, make([]byte, len(c.buf))...)
 	}
-	if err := c.raw.Read(c.readable); err != nil {
+	if err := c.nc.Raw.Read(c.readable); err != nil {
 		if c.over.Load() {
 			return io.EOF
 		}
 		return err
 	}
-	if c.readErr != nil {
+	if c.readErr != 0 {
 		return c.readErr
 	}
-	if c.n <= 0 {
+	if c.n == 0 {
 		return io.EOF
 	}
 	c.w += c.n
@@ -291,7 +283,7 @@ var errGone = fmt.Errorf("the client closed the connection: %w", context.Cancele
 
 // lookGone ends the call unless another request has arrived before the end.
 func (c *conn) lookGone() {
-	if pending(c.raw) == 0 {
+	if c.nc.Pending() == socket.Gone {
 		c.cancel(errGone)
 	}
 }
@@ -314,7 +306,7 @@ func (c *conn) refuse(err error) {
 // linger lets the client read the last reply: closing while something of it is
 // unread here would take the reply away.
 func (c *conn) linger() {
-	half, ok := c.nc.(interface{ CloseWrite() error })
+	half, ok := c.nc.Conn.(interface{ CloseWrite() error })
 	if !ok || half.CloseWrite() != nil || c.nc.SetReadDeadline(time.Now().Add(lingerTime)) != nil {
 		return
 	}

@@ -43,7 +43,7 @@ func newHandover(calls context.Context, o Options, addr net.Addr) *handover {
 // take serves the connection until it is closed.
 func (h *handover) take(c *conn) {
 	over := make(chan struct{})
-	nc := &replayed{Conn: c.nc, first: bytes.Clone(c.buf[c.r:c.w]), over: sync.OnceFunc(func() { close(over) })}
+	nc := &replayed{Conn: c.nc.Conn, first: bytes.Clone(c.buf[c.r:c.w]), over: sync.OnceFunc(func() { close(over) })}
 	c.release()
 	select {
 	case h.conns <- nc:

@@ -239,7 +239,7 @@ func (r *Response) Write(p []byte) (int, error) {
 	if r.mode == chunked {
 		pieces = append(pieces, []byte("\r\n"))
 	}
-	_, r.err = pieces.WriteTo(r.c.nc)
+	_, r.err = pieces.WriteTo(r.c.nc.Conn)
 	r.release()
 	return len(p), r.err
 }
@@ -291,7 +291,7 @@ func (r *Response) guess(p []byte) {
 // alone, as far as the length of the reply is known.
 func (r *Response) ReadFrom(from io.Reader) (int64, error) {
 	part, ok := from.(*io.LimitedReader)
-	to, direct := r.c.nc.(io.ReaderFrom)
+	to, direct := r.c.nc.Conn.(io.ReaderFrom)
 	if !ok || !direct || r.mode != fixed || part.N > r.left {
 		return io.Copy(struct{ io.Writer }{r}, from)
 	}
@@ -370,7 +370,7 @@ func (r *Response) finish() bool {
 		}
 		_ = r.SetReadDeadline(time.Time{})
 	}
-	if r.closeAfter && pending(r.c.raw) > 0 {
+	if r.closeAfter && r.c.nc.Pending() > 0 {
 		r.c.linger()
 	}
 	return !r.closeAfter

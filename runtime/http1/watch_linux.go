@@ -37,7 +37,7 @@ func (w *watcher) add(c *conn) error {
 	w.last++
 	id := w.last
 	var failed error
-	err := c.raw.Control(func(fd uintptr) {
+	err := c.nc.Raw.Control(func(fd uintptr) {
 		// A number, not the descriptor, tells who is meant: descriptors come again.
 		ev := syscall.EpollEvent{Events: epollRDHUP | epollET, Fd: int32(uint32(id)), Pad: int32(uint32(id >> 32))}
 		failed = syscall.EpollCtl(w.epfd, syscall.EPOLL_CTL_ADD, int(fd), &ev)

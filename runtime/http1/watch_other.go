@@ -5,6 +5,8 @@ package http1
 import (
 	"sync"
 	"time"
+
+	"mesh/runtime/socket"
 )
 
 // lookEvery is how often connections are looked at.
@@ -42,7 +44,7 @@ func (w *watcher) run() {
 		}
 		w.mu.Lock()
 		for c := range w.conns {
-			if c.drained.Load() && pending(c.raw) == 0 {
+			if c.drained.Load() && c.nc.Pending() == socket.Gone {
 				c.hangUp(true)
 			}
 		}

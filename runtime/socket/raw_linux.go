@@ -1,0 +1,67 @@
+//go:build linux && !race
+
+package socket
+
+import (
+	"syscall"
+	"unsafe"
+)
+
+// rawMax is the most that is copied without telling the scheduler, which can do
+// nothing with the processor meanwhile.
+const rawMax = 64 << 10
+
+// Read reads once from a socket that does not block. At the end of the stream it
+// gives 0 and no error.
+func Read(fd uintptr, p []byte) (int, syscall.Errno) {
+	for {
+		var n uintptr
+		var errno syscall.Errno
+		if len(p) <= rawMax {
+			n, _, errno = syscall.RawSyscall(syscall.SYS_READ, fd, uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)))
+		} else {
+			n, _, errno = syscall.Syscall(syscall.SYS_READ, fd, uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)))
+		}
+		switch errno {
+		case 0:
+			return int(n), 0
+		case syscall.EINTR:
+		default:
+			return 0, errno
+		}
+	}
+}
+
+// Write writes once to a socket that does not block.
+func Write(fd uintptr, p []byte) (int, syscall.Errno) {
+	for {
+		var n uintptr
+		var errno syscall.Errno
+		if len(p) <= rawMax {
+			n, _, errno = syscall.RawSyscall(syscall.SYS_WRITE, fd, uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)))
+		} else {
+			n, _, errno = syscall.Syscall(syscall.SYS_WRITE, fd, uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)))
+		}
+		switch errno {
+		case 0:
+			return int(n), 0
+		case syscall.EINTR:
+		default:
+			return 0, errno
+		}
+	}
+}
+
+// Peek is Pending for a descriptor.
+func Peek(fd uintptr) int {
+	var one [1]byte
+	n, _, errno := syscall.RawSyscall6(syscall.SYS_RECVFROM, fd, uintptr(unsafe.Pointer(&one)), 1,
+		syscall.MSG_PEEK|syscall.MSG_DONTWAIT, 0, 0)
+	switch {
+	case errno == syscall.EAGAIN || errno == syscall.EINTR:
+		return 0
+	case errno != 0 || n == 0:
+		return Gone
+	}
+	return int(n)
+}
