@@ -32,6 +32,8 @@ type options struct {
 	csv   string
 	svg   string
 	large bool // also the measures of many streams and many sidecars
+	small bool // only the small calls
+	turns int  // in which the ways take the small calls
 	dir   string
 }
 
@@ -62,7 +64,9 @@ func run(ctx context.Context, args []string) error {
 	var ways string
 	flags := flag.NewFlagSet("hops", flag.ContinueOnError)
 	flags.StringVar(&o.mesh, "mesh", "", "the mesh `binary` to measure (default: build this module)")
-	flags.IntVar(&o.calls, "calls", 20_000, "small calls for each measure")
+	flags.IntVar(&o.calls, "calls", 20_000, "small calls for each way and turn")
+	flags.IntVar(&o.turns, "turns", 5, "how often every way has its turn with small calls; the medians count")
+	flags.BoolVar(&o.small, "small", false, "measure small calls only")
 	flags.Int64Var(&mib, "size", 1024, "size of the large bodies in `MiB`")
 	flags.StringVar(&ways, "ways", "direct,reverseproxy,nginx,haproxy,nginx2,mesh-auto,mesh-grpc,mesh-unary,daprd", "what to measure")
 	flags.StringVar(&o.csv, "csv", "", "`file` for the figures")
@@ -95,32 +99,38 @@ func measureAll(ctx context.Context, o options) error {
 		return err
 	}
 	defer app.stop()
-	var rows []row
-	for _, name := range o.ways {
-		w, err := startWay(ctx, o, name, app.addr)
-		if errors.Is(err, errAbsent) {
-			fmt.Fprintf(os.Stderr, "%s: %v, left out\n", name, err)
-			continue
+	ways, err := startWays(ctx, o, app.addr)
+	defer func() {
+		for _, w := range ways {
+			w.stop()
 		}
-		if err != nil {
-			return fmt.Errorf("starting %s: %w", name, err)
-		}
-		fmt.Fprintln(os.Stderr, "measuring", name)
-		r, err := measure(ctx, o, w)
-		w.stop()
-		if err != nil {
-			return fmt.Errorf("measuring %s: %w", name, err)
-		}
-		rows = append(rows, r)
+	}()
+	if err != nil {
+		return err
 	}
-	printTable(os.Stdout, rows)
-	if o.large && slices.ContainsFunc(o.ways, func(w string) bool { return strings.HasPrefix(w, "mesh") }) {
-		if err := measureMany(ctx, o, app.addr, os.Stdout); err != nil {
+	rows, err := measureSmall(ctx, o, ways)
+	if err != nil {
+		return err
+	}
+	for i, w := range ways {
+		if !o.small {
+			fmt.Fprintln(os.Stderr, "measuring streams and large bodies:", w.name)
+			if err := measureStreams(ctx, o, w, &rows[i]); err != nil {
+				return fmt.Errorf("measuring %s: %w", w.name, err)
+			}
+		}
+		w.stop()
+	}
+	ways = nil
+	var many *many
+	if o.large && !o.small && slices.ContainsFunc(o.ways, func(w string) bool { return strings.HasPrefix(w, "mesh") }) {
+		if many, err = measureMany(ctx, o, app.addr); err != nil {
 			return err
 		}
 	}
+	printTable(os.Stdout, rows, many)
 	if o.csv != "" {
-		if err := writeFile(o.csv, csvOf(rows)); err != nil {
+		if err := writeFile(o.csv, csvOf(rows, many)); err != nil {
 			return err
 		}
 	}
@@ -128,6 +138,23 @@ func measureAll(ctx context.Context, o options) error {
 		return writeFile(o.svg, chart(rows))
 	}
 	return nil
+}
+
+// startWays starts all ways, those that are not installed excepted. The caller
+// stops them, also after an error.
+func startWays(ctx context.Context, o options, app string) (ways []*way, err error) {
+	for _, name := range o.ways {
+		w, err := startWay(ctx, o, name, app)
+		if errors.Is(err, errAbsent) {
+			fmt.Fprintf(os.Stderr, "%s: %v, left out\n", name, err)
+			continue
+		}
+		if err != nil {
+			return ways, fmt.Errorf("starting %s: %w", name, err)
+		}
+		ways = append(ways, w)
+	}
+	return ways, nil
 }
 
 // row is what was measured of one way.
@@ -154,18 +181,56 @@ type large struct {
 	growth int64         // of resident memory, bytes
 }
 
-func measure(ctx context.Context, o options, w *way) (row, error) {
-	r := row{way: w.name}
+// measureSmall makes the small calls. The ways take turns, so that whatever else
+// the machine does meets all of them; of all turns the median counts.
+func measureSmall(ctx context.Context, o options, ways []*way) ([]row, error) {
+	one, many := make([][]small, len(ways)), make([][]small, len(ways))
+	for turn := range o.turns {
+		for i, w := range ways {
+			fmt.Fprintf(os.Stderr, "measuring small calls, turn %d of %d: %s\n", turn+1, o.turns, w.name)
+			if _, err := w.load(ctx, 8, 1_000); err != nil { // warm up
+				return nil, fmt.Errorf("warming %s up: %w", w.name, err)
+			}
+			a, err := w.small(ctx, 1, o.calls/4)
+			if err != nil {
+				return nil, fmt.Errorf("measuring %s: %w", w.name, err)
+			}
+			b, err := w.small(ctx, 32, o.calls)
+			if err != nil {
+				return nil, fmt.Errorf("measuring %s: %w", w.name, err)
+			}
+			one[i], many[i] = append(one[i], a), append(many[i], b)
+		}
+	}
+	rows := make([]row, len(ways))
+	for i, w := range ways {
+		rows[i] = row{way: w.name, one: median(one[i]), many: median(many[i])}
+	}
+	return rows, ctx.Err()
+}
+
+// median gives the medians of all figures.
+func median(all []small) small {
+	of := func(figure func(small) float64) float64 {
+		figures := make([]float64, len(all))
+		for i, s := range all {
+			figures[i] = figure(s)
+		}
+		slices.Sort(figures)
+		return figures[len(figures)/2]
+	}
+	return small{
+		rate: of(func(s small) float64 { return s.rate }),
+		cpu:  time.Duration(of(func(s small) float64 { return float64(s.cpu) })),
+		p50:  time.Duration(of(func(s small) float64 { return float64(s.p50) })),
+		p99:  time.Duration(of(func(s small) float64 { return float64(s.p99) })),
+	}
+}
+
+// measureStreams measures what is not a small call. What a way cannot do is no
+// error but a word in its row.
+func measureStreams(ctx context.Context, o options, w *way, r *row) error {
 	var err error
-	if _, err = w.load(ctx, 8, 2_000); err != nil { // warm up
-		return r, err
-	}
-	if r.one, err = w.small(ctx, 1, o.calls/4); err != nil {
-		return r, err
-	}
-	if r.many, err = w.small(ctx, 32, o.calls); err != nil {
-		return r, err
-	}
 	if r.chunk, err = w.chunks(ctx, 200); err != nil {
 		r.failed = append(r.failed, "chunk: "+err.Error())
 	}
@@ -178,5 +243,5 @@ func measure(ctx context.Context, o options, w *way) (row, error) {
 	if r.up, err = w.body(ctx, "POST", o.size); err != nil {
 		r.failed = append(r.failed, "up: "+err.Error())
 	}
-	return r, ctx.Err()
+	return ctx.Err()
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"strings"
@@ -27,34 +26,41 @@ func openFiles() (int, error) {
 	return int(min(l.Max, 1<<30)), nil
 }
 
+// many is what is measured with many streams and many sidecars.
+type many struct {
+	streams int   // that were live at a time
+	wanted  int   // that should have been
+	stream  int64 // bytes of mesh's memory for each
+	sidecar int64 // the same for an idle sidecar
+}
+
 // measureMany measures what needs a mesh of its own: memory per live stream and
 // per idle sidecar.
-func measureMany(ctx context.Context, o options, app string, out io.Writer) error {
+func measureMany(ctx context.Context, o options, app string) (*many, error) {
+	fmt.Fprintln(os.Stderr, "measuring many streams and many sidecars")
 	w, err := startWay(ctx, o, "mesh-auto", app)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	n := liveStreams
-	if limit, err := openFiles(); err == nil && n > (limit-otherFiles)/2 {
-		n = (limit - otherFiles) / 2
-		fmt.Fprintf(out, "\nThis machine lets a process open %d files (ulimit -Hn), and a stream needs two in mesh: %d streams instead of %d.\n", limit, n, liveStreams)
+	m := &many{streams: liveStreams, wanted: liveStreams}
+	if limit, err := openFiles(); err == nil {
+		m.streams = min(m.streams, (limit-otherFiles)/2)
 	}
 	before := memory(w.pids)
-	after, err := hold(ctx, w, n)
+	after, err := hold(ctx, w, m.streams)
 	w.stop()
 	if err != nil {
-		return fmt.Errorf("holding %d streams: %w", n, err)
+		return nil, fmt.Errorf("holding %d streams: %w", m.streams, err)
 	}
-	fmt.Fprintf(out, "\n%d live streams: %.1f KiB of mesh's memory each\n", n, float64(after-before)/float64(n)/1024)
-
+	m.stream = (after - before) / int64(m.streams)
 	sizes := make([]int64, 2)
 	for i, n := range []int{1, idleSidecars + 1} {
 		if sizes[i], err = meshOf(ctx, o, n); err != nil {
-			return fmt.Errorf("starting %d sidecars: %w", n, err)
+			return nil, fmt.Errorf("starting %d sidecars: %w", n, err)
 		}
 	}
-	fmt.Fprintf(out, "%d idle sidecars: %.0f KiB of mesh's memory each\n", idleSidecars, float64(sizes[1]-sizes[0])/idleSidecars/1024)
-	return nil
+	m.sidecar = (sizes[1] - sizes[0]) / idleSidecars
+	return m, nil
 }
 
 // hold opens n streams, waits for the first line of each, and gives the memory

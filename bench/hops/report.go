@@ -9,31 +9,54 @@ import (
 	"time"
 )
 
-// printTable prints the figures as Markdown, and the ratio of CPU to one nginx.
-func printTable(out io.Writer, rows []row) {
-	var nginx time.Duration
+// printTable prints the figures as Markdown, with the ratios of CPU to one nginx.
+func printTable(out io.Writer, rows []row, many *many) {
+	var nginx row
 	for _, r := range rows {
 		if r.way == "nginx" {
-			nginx = r.many.cpu
+			nginx = r
 		}
 	}
 	fmt.Fprintf(out, "%s, %d cores, %s\n\n", machine(), runtime.NumCPU(), runtime.Version())
-	fmt.Fprintln(out, "| | CPU per call, 32 in flight | ÷ nginx | calls/s | p50 alone | p99 at 32 | chunk p50 | slow upload: first byte | 1 GiB down | 1 GiB up | memory |")
+	fmt.Fprintf(out, "Small calls: a POST of %d bytes that is echoed. CPU is that of everything between client and app.\n\n", bodySize)
+	fmt.Fprintln(out, "| | 1 at a time: calls/s | CPU per call | ÷ nginx | p50 | p99 | 32 at a time: calls/s | CPU per call | ÷ nginx | p50 | p99 |")
 	fmt.Fprintln(out, "|---|---|---|---|---|---|---|---|---|---|---|")
 	for _, r := range rows {
-		ratio := "–"
-		if nginx > 0 && r.many.cpu > 0 {
-			ratio = fmt.Sprintf("%.2f", float64(r.many.cpu)/float64(nginx))
+		fmt.Fprintf(out, "| %s |", r.way)
+		for _, s := range []struct{ got, nginx small }{{r.one, nginx.one}, {r.many, nginx.many}} {
+			fmt.Fprintf(out, " %.0f | %s | %s | %s | %s |", s.got.rate, micros(s.got.cpu), ratio(s.got.cpu, s.nginx.cpu), micros(s.got.p50), micros(s.got.p99))
 		}
-		fmt.Fprintf(out, "| %s | %s | %s | %.0f | %s | %s | %s | %s | %s | %s | %.1f MiB |\n", r.way,
-			micros(r.many.cpu), ratio, r.many.rate, micros(r.one.p50), micros(r.many.p99), micros(r.chunk), millis(r.first),
-			rate(r.down.rate), rate(r.up.rate), float64(max(r.down.growth, r.up.growth))/(1<<20))
+		fmt.Fprintln(out)
+	}
+	fmt.Fprintln(out, "\n| | chunk of a live stream, p50 | slow upload: first byte | body down | CPU | memory grew by | body up | CPU | memory grew by |")
+	fmt.Fprintln(out, "|---|---|---|---|---|---|---|---|---|")
+	for _, r := range rows {
+		fmt.Fprintf(out, "| %s | %s | %s |", r.way, micros(r.chunk), millis(r.first))
+		for _, l := range []large{r.down, r.up} {
+			fmt.Fprintf(out, " %s | %s | %.1f MiB |", rate(l.rate), millis(l.cpu), float64(l.growth)/(1<<20))
+		}
+		fmt.Fprintln(out)
 	}
 	for _, r := range rows {
 		for _, f := range r.failed {
 			fmt.Fprintf(out, "\n%s cannot: %s\n", r.way, f)
 		}
 	}
+	if many == nil {
+		return
+	}
+	if many.streams < many.wanted {
+		fmt.Fprintf(out, "\nThis machine lets a process open too few files (ulimit -Hn): %d streams instead of %d, two files each.\n", many.streams, many.wanted)
+	}
+	fmt.Fprintf(out, "\n%d live streams: %.1f KiB of mesh's memory each\n", many.streams, float64(many.stream)/1024)
+	fmt.Fprintf(out, "%d idle sidecars: %.0f KiB of mesh's memory each\n", idleSidecars, float64(many.sidecar)/1024)
+}
+
+func ratio(d, to time.Duration) string {
+	if d <= 0 || to <= 0 {
+		return "–"
+	}
+	return fmt.Sprintf("%.2f", float64(d)/float64(to))
 }
 
 func micros(d time.Duration) string {
@@ -70,16 +93,22 @@ func machine() string {
 	return runtime.GOARCH
 }
 
-func csvOf(rows []row) string {
+func csvOf(rows []row, many *many) string {
 	var b strings.Builder
 	b.WriteString("way,calls_per_s_1,cpu_us_1,p50_us_1,p99_us_1,calls_per_s_32,cpu_us_32,p50_us_32,p99_us_32,chunk_us,first_ms," +
-		"down_mb_s,down_cpu_ms,down_growth_kib,up_mb_s,up_cpu_ms,up_growth_kib\n")
+		"down_mb_s,down_cpu_ms,down_growth_kib,up_mb_s,up_cpu_ms,up_growth_kib,stream_kib,idle_sidecar_kib\n")
 	us := func(d time.Duration) float64 { return float64(d) / 1e3 }
 	for _, r := range rows {
-		fmt.Fprintf(&b, "%s,%.0f,%.1f,%.1f,%.1f,%.0f,%.1f,%.1f,%.1f,%.1f,%.2f,%.0f,%.0f,%d,%.0f,%.0f,%d\n", r.way,
+		fmt.Fprintf(&b, "%s,%.0f,%.1f,%.1f,%.1f,%.0f,%.1f,%.1f,%.1f,%.1f,%.2f,%.0f,%.0f,%d,%.0f,%.0f,%d,", r.way,
 			r.one.rate, us(r.one.cpu), us(r.one.p50), us(r.one.p99), r.many.rate, us(r.many.cpu), us(r.many.p50), us(r.many.p99),
 			us(r.chunk), float64(r.first)/1e6, r.down.rate/1e6, float64(r.down.cpu)/1e6, r.down.growth>>10,
 			r.up.rate/1e6, float64(r.up.cpu)/1e6, r.up.growth>>10)
+		if many != nil && r.way == "mesh-auto" {
+			fmt.Fprintf(&b, "%.1f,%.0f", float64(many.stream)/1024, float64(many.sidecar)/1024)
+		} else {
+			b.WriteString(",")
+		}
+		b.WriteString("\n")
 	}
 	return b.String()
 }

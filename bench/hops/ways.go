@@ -45,6 +45,10 @@ func startWay(ctx context.Context, o options, name, app string) (*way, error) {
 		if !ok {
 			return nil, fmt.Errorf("there is no way %q", name)
 		}
+		// "mesh-auto@path" measures another binary beside the one that is given.
+		if other, bin, ok := strings.Cut(transport, "@"); ok {
+			transport, o.mesh = other, bin
+		}
 		err = w.mesh(ctx, o, transport, app)
 	}
 	if err == nil {
@@ -191,7 +195,7 @@ func (w *way) mesh(ctx context.Context, o options, transport, app string) error 
 	if err != nil {
 		return err
 	}
-	p, err := startMesh(ctx, o, w.name, fmt.Sprintf(`[mesh]
+	p, err := startMesh(ctx, o, strings.ReplaceAll(w.name, "/", "_"), fmt.Sprintf(`[mesh]
 transport = %q
 [apps.app]
 port = %s
