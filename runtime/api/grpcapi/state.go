@@ -2,6 +2,7 @@ package grpcapi
 
 import (
 	"context"
+	"encoding/json"
 
 	commonv1 "github.com/dapr/dapr/pkg/proto/common/v1"
 	runtimev1 "github.com/dapr/dapr/pkg/proto/runtime/v1"
@@ -104,9 +105,15 @@ func puts(items []*commonv1.StateItem) []api.StatePut {
 	return all
 }
 
+// put makes a change of an item. Its value is bytes, unless its metadata say
+// that it is JSON, which stores can look into.
 func put(item *commonv1.StateItem) api.StatePut {
+	var value any = item.GetValue()
+	if item.GetMetadata()["contentType"] == "application/json" && json.Valid(item.GetValue()) {
+		value = json.RawMessage(item.GetValue())
+	}
 	return api.StatePut{
-		Key: item.GetKey(), Value: item.GetValue(), ETag: etag(item.GetEtag()), Metadata: item.GetMetadata(),
+		Key: item.GetKey(), Value: value, ETag: etag(item.GetEtag()), Metadata: item.GetMetadata(),
 		ContentType: item.GetMetadata()["contentType"],
 		Concurrency: concurrency(item.GetOptions()), Consistency: consistency(item.GetOptions().GetConsistency()),
 	}
