@@ -15,7 +15,6 @@ import (
 	"mesh/runtime/component"
 	"mesh/runtime/names"
 	"mesh/runtime/resource"
-	"mesh/runtime/run"
 )
 
 // mdnsKind is what the resolver that needs nothing is called in configurations.
@@ -112,24 +111,14 @@ func (s *Sidecar) keep(ctx context.Context) error {
 		return err
 	}
 	for {
-		again, cancel := context.WithCancelCause(ctx)
-		ended := make(chan error, 1)
-		go func() { ended <- s.sources(again, have.names) }() // joined below
+		s.findBy(have.names)
 		s.restock(ctx, have)
 		s.loaded.Store(true)
-		next, err := s.awaitReload(ctx)
-		cancel(errReload)
-		if e := <-ended; e != nil {
-			s.o.Log.WarnContext(ctx, "a resolver ended badly", slog.Any("error", e))
-		}
-		if err != nil {
+		if have, err = s.awaitReload(ctx); err != nil {
 			return nil //nolint:nilerr // the end
 		}
-		have = next
 	}
 }
-
-var errReload = errors.New("the configuration is read anew")
 
 // awaitReload gives the next declarations that can be used; the error is that of
 // ctx.
@@ -149,35 +138,39 @@ func (s *Sidecar) awaitReload(ctx context.Context) (*supplies, error) {
 	}
 }
 
-// sources runs the resolvers until ctx ends.
-func (s *Sidecar) sources(ctx context.Context, kinds []resource.NameResolution) error {
-	var g run.Group
-	var chain []names.Source
-	for _, n := range kinds {
-		if n.Component == mdnsKind {
-			if s.mdns == nil {
-				s.o.Log.ErrorContext(ctx, "mDNS cannot be used: it was not asked for, or not possible, when this sidecar started")
-				continue
-			}
-			chain = append(chain, names.Source{Kind: mdnsKind, Resolver: s.mdns})
-			g.Add(mdnsKind, s.announce)
-			continue
+// findBy says by which resolvers names are found from now on.
+func (s *Sidecar) findBy(all []resource.NameResolution) {
+	var wants []names.Want
+	for _, n := range all {
+		wants = append(wants, names.Want{Kind: n.Component, Config: n.Options})
+	}
+	s.finder.Set(wants)
+}
+
+// errNoMulticast is what a sidecar without a socket for mDNS says.
+var errNoMulticast = errors.New("it was not asked for, or not possible, when this sidecar started")
+
+// deaf is mDNS where that is not possible.
+type deaf struct{}
+
+func (deaf) Resolve(context.Context, string) ([]netip.AddrPort, error) { return nil, errNoMulticast }
+
+// source makes one way to find names, which may also make the sidecar known.
+func (s *Sidecar) source(w names.Want) (names.Resolver, func(context.Context) error) {
+	if w.Kind == mdnsKind {
+		if s.mdns == nil {
+			return deaf{}, nil
 		}
-		late := names.NewLate(n.Component, s.o.Log, func(ctx context.Context) (names.Started, error) {
-			p := s.inner.Ports()
-			return component.NewNames(ctx, component.NamesOptions{
-				Type: n.Component, Config: n.Options, AppID: s.o.AppID, Namespace: s.o.Namespace,
-				Host: s.host.String(), HTTPPort: p.HTTP, InternalPort: p.Internal, AppPort: s.o.AppPort, Log: s.o.Log,
-			})
+		return s.mdns, s.announce
+	}
+	late := names.NewLate(w.Kind, s.o.Log, func(ctx context.Context) (names.Started, error) {
+		p := s.inner.Ports()
+		return component.NewNames(ctx, component.NamesOptions{
+			Type: w.Kind, Config: w.Config, Dir: s.o.Dir, AppID: s.o.AppID, Namespace: s.o.Namespace,
+			Host: s.host.String(), HTTPPort: p.HTTP, InternalPort: p.Internal, AppPort: s.o.AppPort, Log: s.o.Log,
 		})
-		chain = append(chain, names.Source{Kind: n.Component, Resolver: late})
-		g.Add(n.Component, late.Run)
-	}
-	s.finder.chain.Store(names.NewChain(chain...))
-	if err := s.inner.SetMetadata("nameResolution", describe(kinds)); err != nil {
-		return err
-	}
-	return g.Run(ctx)
+	})
+	return late, late.Run
 }
 
 // announce tells others by mDNS where the sidecar is until ctx ends.
@@ -190,4 +183,11 @@ func (s *Sidecar) announce(ctx context.Context) error {
 	<-ctx.Done()
 	withdraw()
 	return nil
+}
+
+// showNames tells in the metadata which resolvers are asked.
+func (s *Sidecar) showNames(kinds []string) {
+	if err := s.inner.SetMetadata("nameResolution", strings.Join(kinds, ", ")); err != nil {
+		s.o.Log.Warn("the order of resolvers is not shown", slog.Any("error", err))
+	}
 }

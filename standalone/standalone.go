@@ -72,7 +72,7 @@ type Health struct {
 type Sidecar struct {
 	o       Options
 	inner   *runtime.Sidecar
-	finder  *finder
+	finder  *names.Finder
 	mdns    *mdnsresolve.Responder
 	host    netip.Addr
 	reload  chan struct{} // holds a token when the configuration is to be read anew
@@ -91,7 +91,7 @@ var ErrForced = errors.New("the app has asked for the sidecar to end at once")
 // New binds every port and opens what mDNS needs. It starts nothing. A Sidecar
 // that is not run must be closed.
 func New(o Options) (*Sidecar, error) {
-	s := &Sidecar{o: o, finder: &finder{}, reload: make(chan struct{}, 1), quit: make(chan struct{}, 1), forced: make(chan struct{})}
+	s := &Sidecar{o: o, reload: make(chan struct{}, 1), quit: make(chan struct{}, 1), forced: make(chan struct{})}
 	var err error
 	if s.host, err = s.address(); err != nil {
 		return nil, err
@@ -101,6 +101,7 @@ func New(o Options) (*Sidecar, error) {
 		return nil, err
 	}
 	s.stock = s.newStock()
+	s.finder = names.NewFinder(s.source, o.Log, s.showNames)
 	reg := metrics.New(o.AppID)
 	reg.Process()
 	opt := runtime.Options{
@@ -177,6 +178,7 @@ func (s *Sidecar) Run(ctx context.Context) error {
 	if s.mdns != nil {
 		g.Add("mDNS", s.mdns.Run)
 	}
+	g.Add("names", s.finder.Run)
 	g.Add("components", s.stock.Run)
 	g.Add("declarations", s.keep)
 	g.Add("app", s.attend)
@@ -236,33 +238,5 @@ func (s *Sidecar) address() (netip.Addr, error) {
 			return a, nil
 		}
 	}
-	// Nothing is sent: the kernel only chooses a way out.
-	c, err := new(net.Dialer).DialContext(context.Background(), "udp", "192.0.2.1:9")
-	if err != nil {
-		return netip.AddrFrom4([4]byte{127, 0, 0, 1}), nil // this host has no way out
-	}
-	defer c.Close()
-	if a, ok := c.LocalAddr().(*net.UDPAddr); ok {
-		return a.AddrPort().Addr().Unmap(), nil
-	}
-	return netip.AddrFrom4([4]byte{127, 0, 0, 1}), nil
-}
-
-// finder finds by a chain that Reload replaces.
-type finder struct{ chain atomic.Pointer[names.Chain] }
-
-// Resolve implements runtime.Names.
-func (f *finder) Resolve(ctx context.Context, appID string) ([]netip.AddrPort, error) {
-	c := f.chain.Load()
-	if c == nil {
-		return nil, errors.New("names are not resolved yet")
-	}
-	return c.Resolve(ctx, appID)
-}
-
-// Failed implements runtime.Disappointed.
-func (f *finder) Failed(appID string, addr netip.AddrPort) {
-	if c := f.chain.Load(); c != nil {
-		c.Failed(appID, addr)
-	}
+	return names.Outbound(), nil
 }

@@ -77,17 +77,10 @@ func supply(m *config.Mesh) (*supplies, error) {
 	for i := range found.Configurations {
 		c := &found.Configurations[i]
 		s.want.Denied = append(s.want.Denied, c.Denied...)
-		if n := c.NameResolution; n != nil && n.Component != "" {
-			s.names = append(s.names, *n)
-			if n.Component != mdnsKind && !slices.Contains(component.NamesTypes(), n.Component) {
-				errs = append(errs, &resource.Error{
-					Place: n.Place, Msg: fmt.Sprintf("there is no name resolution component %q", n.Component),
-					Hint: "there are mdns, " + strings.Join(component.NamesTypes(), ", "),
-				})
-			}
-		}
 		s.sidecars.SecretScopes = append(s.sidecars.SecretScopes, c.SecretScopes...)
 	}
+	s.names = namesOf(m, found.Configurations)
+	errs = append(errs, checkNames(s.names)...)
 	s.want.Components = component.WithDefaults(found.Components)
 	for i := range m.Apps {
 		s.want.Apps = append(s.want.Apps, m.Apps[i].ID)
@@ -196,7 +189,10 @@ func (s *Supervisor) restock(ctx context.Context, h *supplies) error {
 
 // declare tells a sidecar what is declared for it. Only the loop, and New
 // before it, call it.
-func (s *Supervisor) declare(u *unit) { u.sidecar.Declare(s.stock.have.sidecars) }
+func (s *Supervisor) declare(u *unit) {
+	u.sidecar.Declare(s.stock.have.sidecars)
+	s.findBy(u, u.want.Load().mesh, s.stock.have)
+}
 
 // restocked makes what is declared that of h; only the loop calls it.
 func (s *Supervisor) restocked(h *supplies) {

@@ -8,7 +8,6 @@ import (
 	"net"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -35,7 +34,8 @@ type unit struct {
 	purposes []int // derived ports, to be given back
 	sidecar  *runtime.Sidecar
 
-	resolvers []*names.Late // that its sidecar finds others by, to be run with it
+	internal int           // port for other sidecars
+	finder   *names.Finder // of the apps of others
 
 	source *source       // of the app; nil when it is external
 	gone   chan struct{} // closed when the unit has ended
@@ -126,8 +126,7 @@ func (s *Supervisor) newUnit(m *config.Mesh, a *config.App, index int) (_ *unit,
 	if u.at.grpc, err = derived(a.GRPCPort, "grpc"); err != nil {
 		return nil, err
 	}
-	internal, err := derived(0, "internal")
-	if err != nil {
+	if u.internal, err = derived(0, "internal"); err != nil {
 		return nil, err
 	}
 	if u.at.metrics, err = derived(0, "metrics"); err != nil {
@@ -148,27 +147,22 @@ func (s *Supervisor) newUnit(m *config.Mesh, a *config.App, index int) (_ *unit,
 	if u.at.app > 0 {
 		opt.Addr = loopback(u.at.app)
 	}
-	finds := s.resolvers(u, internal)
+	u.finder = s.newFinder(u)
 	reg := metrics.New(a.ID)
 	reg.Process()
 	u.sidecar, err = runtime.New(runtime.Options{
 		AppID: a.ID, Instance: u.name,
-		HTTP: loopback(u.at.http), GRPC: loopback(u.at.grpc), Internal: peerAddr(m.Interface, internal),
+		HTTP: loopback(u.at.http), GRPC: loopback(u.at.grpc), Internal: peerAddr(m.Interface, u.internal),
 		MetricsAddr: loopback(u.at.metrics), Metrics: reg, Grace: sidecarGrace, MaxBody: a.MaxBody, MaxHead: int(a.HeaderLimit),
-		App: opt, Transport: stream.Transport(m.Transport), Peers: s.peers, Names: finds,
+		App: opt, Transport: stream.Transport(m.Transport), Peers: s.peers, Names: u.finder,
 		Policies: s.policies, Components: s.stock.live, Flows: s.o.Flows, APIToken: tokens.api, Log: s.o.Log.With(slog.String("app", a.ID), slog.String("instance", u.name)),
 	})
 	if err != nil {
-		return nil, fmt.Errorf("starting the sidecar of %s: %w", u.name, portTaken(err, u.at.http, u.at.grpc, internal, u.at.metrics))
-	}
-	if c, ok := finds.(*names.Chain); ok {
-		if err := u.sidecar.SetMetadata("nameResolution", strings.Join(c.Kinds(), ", ")); err != nil {
-			s.o.Log.Warn("the order of resolvers is not shown", slog.Any("error", err))
-		}
+		return nil, fmt.Errorf("starting the sidecar of %s: %w", u.name, portTaken(err, u.at.http, u.at.grpc, u.internal, u.at.metrics))
 	}
 	u.shown = state.Instance{
 		Name: u.name, Phase: state.Pending, Since: time.Now(),
-		AppPort: u.at.app, HTTPPort: u.at.http, GRPCPort: u.at.grpc, PeerPort: internal,
+		AppPort: u.at.app, HTTPPort: u.at.http, GRPCPort: u.at.grpc, PeerPort: u.internal,
 	}
 	s.declare(u)
 	return u, nil
@@ -257,29 +251,7 @@ func (u *unit) run(ctx context.Context) error {
 		}
 		return u.process(ctx)
 	})
-	if u.s.o.Names != nil {
-		g.Add("name of "+u.name, func(ctx context.Context) error {
-			if u.at.index > 1 { // the first one does; others must not wait at one that is not there yet
-				select {
-				case <-u.able:
-				case <-ctx.Done():
-					return nil
-				}
-			}
-			withdraw := u.s.o.Names.Announce(u.app, u.name, u.sidecar.Ports().Internal)
-			<-ctx.Done()
-			withdraw()
-			return nil
-		})
-	}
-	for _, r := range u.resolvers {
-		g.Add("resolver of "+u.name, func(ctx context.Context) error {
-			if err := r.Run(ctx); err != nil {
-				u.s.o.Log.WarnContext(ctx, "a resolver ended badly", slog.String("instance", u.name), slog.Any("error", err))
-			}
-			return nil
-		})
-	}
+	g.Add("names of "+u.name, u.finder.Run)
 	err := g.Run(ctx)
 	if err != nil && !errors.Is(err, context.Canceled) {
 		return fmt.Errorf("running %s: %w", u.name, err)

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/netip"
 	"strconv"
+	"strings"
 
 	"github.com/dapr/components-contrib/nameresolution"
 	"github.com/dapr/components-contrib/nameresolution/hashicorp/consul"
@@ -21,6 +23,7 @@ import (
 type NamesOptions struct {
 	Type   string // consul, hashicorp.consul, sqlite or nameformat
 	Config any    // the component's configuration, as a Configuration resource has it
+	Dir    string // where relative file names in it start, absolute; "": in the folder of the process
 
 	// The sidecar that asks, and that is registered where the component does that.
 	AppID, Namespace string
@@ -60,8 +63,12 @@ func NewNames(ctx context.Context, o NamesOptions) (*Names, error) {
 	default:
 		return nil, fmt.Errorf("there is no name resolution component %q: use consul, sqlite or nameformat", o.Type)
 	}
-	err := r.Init(ctx, nameresolution.Metadata{
-		Configuration: o.Config,
+	config, err := o.config()
+	if err != nil {
+		return nil, fmt.Errorf("starting name resolution by %s: %w", o.Type, err)
+	}
+	err = r.Init(ctx, nameresolution.Metadata{
+		Configuration: config,
 		Instance: nameresolution.Instance{
 			AppID: o.AppID, Namespace: o.Namespace, Address: o.Host,
 			DaprHTTPPort: o.HTTPPort, DaprInternalPort: o.InternalPort, AppPort: o.AppPort,
@@ -75,6 +82,59 @@ func NewNames(ctx context.Context, o NamesOptions) (*Names, error) {
 		return nil, err
 	}
 	return &Names{kind: o.Type, resolver: r}, nil
+}
+
+// config gives the configuration in the form that the component reads.
+func (o *NamesOptions) config() (any, error) {
+	switch o.Type {
+	case "consul", "hashicorp.consul":
+		return numericPorts(o.Config), nil
+	case "sqlite":
+		given, ok := o.Config.(map[string]any)
+		if !ok || o.Dir == "" {
+			return o.Config, nil
+		}
+		made := maps.Clone(given)
+		for key, value := range given {
+			if text, ok := value.(string); ok && (strings.EqualFold(key, "connectionString") || strings.EqualFold(key, "url")) {
+				var err error
+				if made[key], err = database(o.Dir, text); err != nil {
+					return nil, err
+				}
+			}
+		}
+		return made, nil
+	}
+	return o.Config, nil
+}
+
+// numericPorts makes numbers of the ports in a configuration of Consul: what
+// was put in for a variable is text. Names in meta are the user's own.
+func numericPorts(config any) any {
+	switch c := config.(type) {
+	case []any:
+		all := make([]any, len(c))
+		for i, v := range c {
+			all[i] = numericPorts(v)
+		}
+		return all
+	case map[string]any:
+		all := make(map[string]any, len(c))
+		for key, v := range c {
+			all[key] = v
+			if strings.EqualFold(key, "meta") {
+				continue
+			}
+			all[key] = numericPorts(v)
+			if text, ok := v.(string); ok && strings.EqualFold(key, "port") {
+				if n, err := strconv.Atoi(text); err == nil {
+					all[key] = n
+				}
+			}
+		}
+		return all
+	}
+	return config
 }
 
 // Resolve gives where a sidecar of the app listens. The component chooses when

@@ -1,13 +1,23 @@
 package names
 
-import "os"
+import (
+	"os"
+	"strings"
+)
 
-// Expand gives a configuration as YAML has it with every ${NAME} in its texts
-// replaced by what variable says. The configuration itself stays as it is.
+// Expand gives a configuration as YAML or TOML has it with every ${NAME} in its
+// texts replaced by what variable says, and ${NAME:-standard} by the standard
+// where that is nothing. The configuration itself stays as it is.
 func Expand(config any, variable func(name string) string) any {
 	switch c := config.(type) {
 	case string:
-		return os.Expand(c, variable)
+		return os.Expand(c, func(name string) string {
+			name, standard, _ := strings.Cut(name, ":-")
+			if v := variable(name); v != "" {
+				return v
+			}
+			return standard
+		})
 	case []any:
 		all := make([]any, len(c))
 		for i, v := range c {

@@ -129,26 +129,30 @@ func (c *Chain) Failed(appID string, addr netip.AddrPort) {
 }
 
 // Explain asks every source for an app and says in sentences what came of it,
-// for a person who wonders why the app is, or is not, found.
-func (c *Chain) Explain(ctx context.Context, appID string) []string {
-	var all []string
+// for a person who wonders why the app is, or is not, found. The one that calls
+// go to by now is named last.
+func (c *Chain) Explain(ctx context.Context, appID string) (said []string, found bool) {
 	for _, s := range c.sources {
 		addrs, err := s.Resolve(ctx, appID)
+		found = found || err == nil && len(addrs) > 0
 		if e, ok := s.Resolver.(interface{ Explain(appID string) []string }); ok {
 			for _, text := range e.Explain(appID) {
-				all = append(all, s.Kind+": "+text)
+				said = append(said, s.Kind+": "+text)
 			}
 			continue
 		}
 		switch {
 		case err != nil:
-			all = append(all, s.Kind+": "+err.Error())
+			said = append(said, s.Kind+": "+err.Error())
 		case len(addrs) == 0:
-			all = append(all, fmt.Sprintf("%s: %s is not known", s.Kind, appID))
+			said = append(said, fmt.Sprintf("%s: %s is not known", s.Kind, appID))
 		}
 		for _, a := range addrs {
-			all = append(all, fmt.Sprintf("%s: %s is at %v", s.Kind, appID, a))
+			said = append(said, fmt.Sprintf("%s: %s is at %v", s.Kind, appID, a))
 		}
 	}
-	return all
+	if by := c.Found(appID); found && by != "" && len(c.sources) > 1 {
+		said = append(said, fmt.Sprintf("calls go where %s says", by))
+	}
+	return said, found
 }

@@ -46,7 +46,7 @@ func (n Names) Empty() bool { return len(n.Added)+len(n.Removed)+len(n.Changed) 
 type Change struct {
 	Added, Removed []string    // app ids, sorted
 	Changed        []AppChange // sorted by ID
-	Mesh           []Field     // keys of the mesh as a whole: name, transport, api_token, mdns.interface, resources, env_file
+	Mesh           []Field     // keys of the mesh as a whole: name, transport, api_token, mdns.interface, names, resources, env_file
 	Components     Names
 	Subscriptions  bool
 	Resiliency     Names // targets
@@ -118,6 +118,7 @@ func meshFields(a, b *Mesh) []Field {
 	f.silent("api_token", a.APIToken, b.APIToken, Sidecar|Restart)
 	f.plain("mdns.interface", a.Interface, b.Interface, Live)
 	f.plain("screen.capture", a.Capture, b.Capture, Live)
+	f.silent("names", a.Resolvers, b.Resolvers, Live)
 	f.silent("resources", a.Resources, b.Resources, Live)
 	f.silent("env_file", a.EnvFiles, b.EnvFiles, Live)
 	return f

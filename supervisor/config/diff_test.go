@@ -45,6 +45,7 @@ command = "npm start"
 		{"a token is not shown", "[apps.web]", "[apps.web]\napp_token='secret'", []string{"web: restart with a new sidecar (app_token changed)"}},
 		{"transport", "[apps.orders]", "[mesh]\ntransport='grpc'\n[apps.orders]", []string{"mesh: transport auto → grpc"}},
 		{"interface", "[apps.orders]", "[mesh.mdns]\ninterface='all'\n[apps.orders]", []string{"mesh: mdns.interface loopback → all"}},
+		{"names", "[apps.orders]", "[mesh.names]\nresolvers=['consul']\n[apps.orders]", []string{"mesh: names changed"}},
 		{"name", `"shop"`, `"stall"`, []string{
 			"mesh: name shop → stall",
 			"orders: restart with a new sidecar (mesh.name shop → stall)", "web: restart with a new sidecar (mesh.name shop → stall)",

@@ -26,6 +26,7 @@ func meshTable() table[Mesh] {
 				section("mdns", "How names are announced.",
 					key("interface", `Where names are announced: "loopback", the name of an interface, or "all".`,
 						filled(), func(m *Mesh, v string) { m.Interface = v }).or("loopback")),
+				namesSection(),
 			),
 			key("apps", "The services, by app id.",
 				dict(object(appTable()), appName, func(a *App, id string) { a.ID = id }), func(m *Mesh, v map[string]App) { m.Apps = values(v) }).alias("services", "processes", "service"),
@@ -50,6 +51,7 @@ func meshTable() table[Mesh] {
 			if m.Name == "" {
 				m.Name = filepath.Base(d.dir)
 			}
+			d.checkResolvers(m)
 			d.checkMesh(m)
 		},
 	}

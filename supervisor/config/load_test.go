@@ -69,7 +69,14 @@ func TestWholeFile(t *testing.T) {
 		Resources: []string{"/shop/components", "/etc/mesh"},
 		EnvFiles:  []string{"/shop/.env"},
 		Interface: "all",
-		Env:       []string{"SHARED=1"},
+		Resolvers: []Resolver{{Kind: "consul", Settings: map[string]any{
+			"selfRegister": true,
+			"advancedRegistration": map[string]any{
+				"name": "${APP_ID}", "port": "${APP_PORT}",
+				"checks": []any{map[string]any{"http": "http://${HOST_ADDRESS}:${DAPR_HTTP_PORT}/v1.0/healthz"}},
+			},
+		}}, {Kind: "mdns"}},
+		Env: []string{"SHARED=1"},
 		Apps: []App{
 			{
 				ID: "inventory", Argv: []string{"go", "run", "./stock"}, Dir: "/shop", Port: 8080, Protocol: "h2c",

@@ -19,15 +19,16 @@ import (
 // expanded, paths absolute.
 type Mesh struct {
 	Name      string
-	Dir       string   // folder of the file, absolute
-	File      string   // the file, absolute
-	Transport string   // auto, grpc or unary
-	APIToken  string   // "", "auto" or the token itself
-	Resources []string // absolute folders with Dapr YAML; they need not exist
-	EnvFiles  []string // absolute; they need not exist
-	Interface string   // for mDNS: loopback, all, or the name of an interface
-	Env       []string // KEY=value from EnvFiles, for every app, sorted; without what the environment sets, which wins
-	Apps      []App    // sorted by ID
+	Dir       string     // folder of the file, absolute
+	File      string     // the file, absolute
+	Transport string     // auto, grpc or unary
+	APIToken  string     // "", "auto" or the token itself
+	Resources []string   // absolute folders with Dapr YAML; they need not exist
+	EnvFiles  []string   // absolute; they need not exist
+	Interface string     // for mDNS: loopback, all, or the name of an interface
+	Resolvers []Resolver // by which apps of others are found, in order; none: as Configurations in Resources say
+	Env       []string   // KEY=value from EnvFiles, for every app, sorted; without what the environment sets, which wins
+	Apps      []App      // sorted by ID
 
 	Components    []Component       // sorted by Name
 	Subscriptions []Subscription    // in the order of the file
@@ -113,6 +114,12 @@ func (a *App) External() bool { return a.Shell == "" && len(a.Argv) == 0 }
 
 // HasPort says whether the app listens at all.
 func (a *App) HasPort() bool { return a.AutoPort || a.Port != 0 }
+
+// Resolver is one way to find the apps of others.
+type Resolver struct {
+	Kind     string         // mdns, consul, sqlite or nameformat
+	Settings map[string]any // as Dapr's Configuration has them, ${NAME} not expanded: it differs from sidecar to sidecar
+}
 
 // Dependency makes an app wait for another one.
 type Dependency struct {

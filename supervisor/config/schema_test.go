@@ -42,7 +42,7 @@ func TestSchemaAgrees(t *testing.T) {
 	// What only a program can find: the file system, variables, other apps.
 	beyond := []string{
 		"app-ids", "app-ids-clash", "port-for-instances", "ports-twice", "no-port", "external", "depends", "cycles", "dir", "env-file",
-		"variables", "wide", "long", "patterns",
+		"variables", "wide", "long", "patterns", "names-needs", "names-unused", "names-format",
 	}
 	for _, f := range archive.Files {
 		name, ok := strings.CutSuffix(f.Name, ".toml")

@@ -33,6 +33,7 @@ func (s *Server) routes(life context.Context) http.Handler {
 	mux.HandleFunc("POST /v1/command", func(w http.ResponseWriter, r *http.Request) { s.command(life, w, r) })
 	mux.HandleFunc("POST /v1/plan", s.plan)
 	s.terminalRoutes(mux)
+	mux.HandleFunc("GET /v1/names/{app}", s.names)
 	mux.HandleFunc("GET /v1/logs", s.logs)
 	mux.HandleFunc("GET /v1/flows", s.flows)
 	mux.HandleFunc("GET /v1/flows/{id}", s.flow)
