@@ -45,6 +45,7 @@ func floor() map[string][]string {
 		"mesh/runtime/policy":                 {"mesh/runtime/stream", "mesh/runtime/flow"},
 		"mesh/runtime/resource":               {},
 		"mesh/runtime/component":              {"mesh/runtime/flow", "mesh/runtime/resource"},
+		"mesh/runtime/component/consultest":   {},
 		"mesh/runtime/component/servertest":   {},
 		"mesh/runtime/api":                    {"mesh/runtime/component", "mesh/runtime/resource", "mesh/runtime/stream", "mesh/runtime/flow"},
 		"mesh/runtime/api/apitest":            {"mesh/runtime/component", "mesh/runtime/resource"},

@@ -10,77 +10,31 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strings"
-	"sync"
 	"testing"
+
+	"mesh/runtime/component/consultest"
 )
 
-// agent answers the part of Consul's HTTP API that name resolution uses, as an
-// agent does: registrations are kept by id, health gives those whose checks pass.
+// agent is a stand-in for an agent of Consul at an address.
 type agent struct {
-	*httptest.Server
-
-	mu       sync.Mutex
-	services map[string]map[string]any // by id, as they were registered
-	failing  map[string]bool           // ids whose check fails
-	queries  []string
+	*consultest.Agent
+	addr string
 }
 
 func newAgent(t *testing.T) *agent {
 	t.Helper()
-	a := &agent{services: map[string]map[string]any{}, failing: map[string]bool{}}
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /v1/agent/self", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "{}") })
-	mux.HandleFunc("PUT /v1/agent/service/register", func(w http.ResponseWriter, r *http.Request) {
-		var s map[string]any
-		if err := json.NewDecoder(r.Body).Decode(&s); err != nil {
-			w.WriteHeader(http.StatusBadRequest)
-			return
-		}
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		a.services[fmt.Sprint(s["ID"])] = s
-	})
-	mux.HandleFunc("PUT /v1/agent/service/deregister/{id}", func(_ http.ResponseWriter, r *http.Request) {
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		delete(a.services, r.PathValue("id"))
-	})
-	mux.HandleFunc("GET /v1/health/service/{name}", func(w http.ResponseWriter, r *http.Request) {
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		a.queries = append(a.queries, r.URL.RawQuery)
-		all := []any{}
-		for id, s := range a.services {
-			if s["Name"] == r.PathValue("name") && !a.failing[id] {
-				all = append(all, map[string]any{"Node": map[string]any{"Address": "127.0.0.9"}, "Service": s})
-			}
-		}
-		_ = json.NewEncoder(w).Encode(all)
-	})
-	a.Server = httptest.NewServer(mux)
-	t.Cleanup(a.Close)
+	a := &agent{Agent: consultest.New()}
+	srv := httptest.NewServer(a)
+	t.Cleanup(srv.Close)
+	a.addr = srv.Listener.Addr().String()
 	return a
-}
-
-func (a *agent) service(id string) map[string]any {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.services[id]
-}
-
-func (a *agent) ids() (all []string) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for id := range a.services {
-		all = append(all, id)
-	}
-	return all
 }
 
 // config is a configuration as YAML gives it, with the agent as its client.
 func (a *agent) config(more map[string]any) map[string]any {
-	c := map[string]any{"client": map[string]any{"address": a.Listener.Addr().String()}}
+	c := map[string]any{"client": map[string]any{"address": a.addr}}
 	maps.Copy(c, more)
 	return c
 }
@@ -113,12 +67,11 @@ func TestConsulRegistersAndFinds(t *testing.T) {
 	a := newAgent(t)
 	callee := resolver(t, "consul", a.config(map[string]any{"selfRegister": true, "selfDeregister": true, "tags": []any{"dapr"}}), "orders", 50002)
 	caller := resolver(t, "hashicorp.consul", a.config(map[string]any{"queryOptions": map[string]any{"near": "_agent"}}), "web", 50003)
-	ids := a.ids()
+	ids := slices.Collect(maps.Keys(a.Services()))
 	if len(ids) != 1 {
 		t.Fatalf("registered are %v", ids)
 	}
-	s := a.service(ids[0])
-	b, err := json.Marshal(s)
+	b, err := json.Marshal(a.Services()[ids[0]])
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,17 +83,15 @@ func TestConsulRegistersAndFinds(t *testing.T) {
 	if got := at(t, caller, "orders"); got != "127.0.0.1:50002" {
 		t.Errorf("orders is at %s", got)
 	}
-	a.mu.Lock()
-	if last := a.queries[len(a.queries)-1]; !strings.Contains(last, "near=_agent") || !strings.Contains(last, "passing=1") {
+	if last := a.Query(); !strings.Contains(last, "near=_agent") || !strings.Contains(last, "passing=1") {
 		t.Errorf("the query is %s", last)
 	}
-	a.failing[ids[0]] = true
-	a.mu.Unlock()
+	a.Fail(ids[0])
 	if got := at(t, caller, "orders"); !strings.Contains(got, "no healthy services") {
 		t.Errorf("an app whose check fails is at %s", got)
 	}
-	if err := callee.Close(); err != nil || len(a.ids()) != 0 {
-		t.Errorf("after the end %v are registered: %v", a.ids(), err)
+	if err := callee.Close(); err != nil || len(a.Services()) != 0 {
+		t.Errorf("after the end %v are registered: %v", a.Services(), err)
 	}
 	if err := caller.Close(); err != nil {
 		t.Error(err)
@@ -152,7 +103,7 @@ func TestConsulAdvancedRegistration(t *testing.T) {
 	a := newAgent(t)
 	n := resolver(t, "consul", a.config(map[string]any{
 		"selfRegister": false, "daprPortMetaKey": "SIDECAR",
-		"advancedRegistration": map[string]any{"id": "x", "name": "orders", "port": 7000, "address": "127.0.0.7", "meta": map[string]any{"DAPR_METRICS_PORT": "9090"}},
+		"advancedRegistration": map[string]any{"id": "x", "name": "orders", "port": "7000", "address": "127.0.0.7", "meta": map[string]any{"DAPR_METRICS_PORT": "9090"}},
 	}), "orders", 50002)
 	defer n.Close()
 	if got := at(t, n, "orders"); got != "127.0.0.7:50002" {
