@@ -23,6 +23,9 @@ import (
 const (
 	appIDHeader = "dapr-app-id"
 	tokenHeader = "dapr-api-token"
+	// Says who calls, for the record of the call: not the app whose sidecar is used.
+	clientHeader = "Mesh-Client"
+	invokeClient = "mesh invoke"
 )
 
 type call struct {
@@ -109,6 +112,7 @@ func invoke(ctx context.Context, env Env, o call) error {
 		}
 	}
 	header.Set(appIDHeader, o.app)
+	header.Set(clientHeader, invokeClient)
 	body, err := env.body(o.data)
 	if err != nil {
 		return err

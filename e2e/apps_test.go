@@ -11,6 +11,7 @@ import (
 )
 
 func TestAppsStartInOrderWithTheirSidecarsReady(t *testing.T) {
+	t.Parallel()
 	p := newProject(t, `
 name = "order"
 [apps.db]
@@ -53,6 +54,7 @@ env = { COLOR = "${SHADE:-green}" }
 }
 
 func TestCrashIsRestartedShownAndGivenUp(t *testing.T) {
+	t.Parallel()
 	p := newProject(t, `
 [apps.bad]
 command = "APP crash SELF"
@@ -80,6 +82,7 @@ port = "auto"
 }
 
 func TestLongLinesAreKept(t *testing.T) {
+	t.Parallel()
 	p := newProject(t, `
 [apps.long]
 command = "APP long+wait SELF"
@@ -102,6 +105,7 @@ command = "APP long+wait SELF"
 }
 
 func TestRestartStopStartScale(t *testing.T) {
+	t.Parallel()
 	p := newProject(t, `
 [apps.web]
 command = "APP server SELF"
@@ -159,6 +163,7 @@ port = "auto"
 // TestNewInstanceReceivesCalls scales while calls run: the new instance starts
 // to receive calls, and none of the calls fails.
 func TestNewInstanceReceivesCalls(t *testing.T) {
+	t.Parallel()
 	for _, transport := range []string{"auto", "grpc"} {
 		t.Run(transport, func(t *testing.T) {
 			p := newProject(t, `

@@ -13,6 +13,7 @@ import (
 )
 
 func TestLiveCheckRestarts(t *testing.T) {
+	t.Parallel()
 	p := newProject(t, `
 [apps.web]
 command = "rm -f dead; APP server SELF"
@@ -40,6 +41,7 @@ command = "APP wait SELF"
 
 // TestHealthCheckHoldsCalls makes an app unwell: calls wait until it is well.
 func TestHealthCheckHoldsCalls(t *testing.T) {
+	t.Parallel()
 	p := newProject(t, `
 [apps.web]
 command = "APP server SELF"
@@ -74,6 +76,7 @@ command = "APP wait SELF"
 
 // TestChecksAndBuildsDoNotSurvive ends a mesh while a check and a build hang.
 func TestChecksAndBuildsDoNotSurvive(t *testing.T) {
+	t.Parallel()
 	p := newProject(t, `
 [apps.checked]
 command = "APP wait SELF"
@@ -96,6 +99,7 @@ build = "echo $$ >> pids; exec sleep 1000"
 }
 
 func TestTokensAreHandedOver(t *testing.T) {
+	t.Parallel()
 	p := newProject(t, `
 [mesh]
 api_token = "auto"
@@ -145,6 +149,7 @@ app_token = "mine"
 
 // TestTerminalApp runs an app that asks whether it has a terminal.
 func TestTerminalApp(t *testing.T) {
+	t.Parallel()
 	p := newProject(t, `
 [apps.term]
 command = "tty; APP wait SELF"
@@ -168,6 +173,7 @@ command = "tty; APP wait SELF"
 
 // TestTakenAppPortNamesItsHolder has the port of an app taken by this process.
 func TestTakenAppPortNamesItsHolder(t *testing.T) {
+	t.Parallel()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -186,6 +192,7 @@ func TestTakenAppPortNamesItsHolder(t *testing.T) {
 // TestDependencyThatCannotBeMet asks for the restart of an app that waits for
 // one that was stopped: the command says so instead of waiting.
 func TestDependencyThatCannotBeMet(t *testing.T) {
+	t.Parallel()
 	p := newProject(t, `
 [apps.db]
 command = "APP server SELF"

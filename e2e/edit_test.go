@@ -22,6 +22,7 @@ port = "auto"
 `
 
 func TestLiveEdits(t *testing.T) {
+	t.Parallel()
 	p := newProject(t, fmt.Sprintf(twoApps, "red"))
 	r := p.up()
 	r.ready("web", "other")
@@ -113,6 +114,7 @@ port = "auto"
 }
 
 func TestEditOfTransportKeepsTheApps(t *testing.T) {
+	t.Parallel()
 	p := newProject(t, fmt.Sprintf(twoApps, "red"))
 	r := p.up()
 	r.ready("web", "other")
@@ -137,6 +139,7 @@ func TestEditOfTransportKeepsTheApps(t *testing.T) {
 }
 
 func TestBrokenFileAtTheStart(t *testing.T) {
+	t.Parallel()
 	p := newProject(t, "[apps.web]\ncomand = \"x\"\nprotocol = \"htp\"\n")
 	out, errs, code := p.mesh("up", "--headless")
 	if code != 1 {

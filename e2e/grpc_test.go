@@ -68,6 +68,7 @@ func pingPong(ctx context.Context, client pb.TestServiceClient, n int) error {
 // TestGRPCApp runs an app that speaks gRPC and calls it in every way, on both
 // transports, also while it restarts.
 func TestGRPCApp(t *testing.T) {
+	t.Parallel()
 	for _, transport := range []string{"auto", "grpc"} {
 		t.Run(transport, func(t *testing.T) {
 			p := newProject(t, `

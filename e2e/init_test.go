@@ -10,6 +10,7 @@ import (
 // TestInitRuns: what `mesh init` writes for a program that nobody has prepared
 // for it runs and answers.
 func TestInitRuns(t *testing.T) {
+	t.Parallel()
 	for name, files := range map[string]map[string]string{
 		"go": {
 			"go.mod": "module example.com/hello\n\ngo 1.26\n",

@@ -27,6 +27,7 @@ port = "auto"
 }
 
 func TestInvocationFormsOnEveryTransport(t *testing.T) {
+	t.Parallel()
 	for _, transport := range []string{"auto", "grpc", "unary"} {
 		t.Run(transport, func(t *testing.T) {
 			r := newProject(t, meshWith(transport)).up()
@@ -65,6 +66,7 @@ func TestInvocationFormsOnEveryTransport(t *testing.T) {
 // TestStreamsFlowThroughTheMesh talks and listens at the same time: every line
 // must come back before the next one is sent.
 func TestStreamsFlowThroughTheMesh(t *testing.T) {
+	t.Parallel()
 	for _, transport := range []string{"auto", "grpc"} {
 		t.Run(transport, func(t *testing.T) {
 			r := newProject(t, meshWith(transport)).up()
@@ -121,6 +123,7 @@ func TestCancellationReachesTheApp(t *testing.T) {
 }
 
 func TestCrashInTheMiddleOfAReplyIsNoCleanEnd(t *testing.T) {
+	t.Parallel()
 	for _, transport := range []string{"auto", "grpc"} {
 		t.Run(transport, func(t *testing.T) {
 			r := newProject(t, meshWith(transport)).up()
@@ -172,6 +175,7 @@ func TestTwoMeshesFindEachOther(t *testing.T) {
 }
 
 func TestTapPrintsInvocationsAndChunks(t *testing.T) {
+	t.Parallel()
 	p := newProject(t, meshWith("auto"))
 	r := p.up()
 	r.ready("web", "client")
@@ -182,15 +186,18 @@ func TestTapPrintsInvocationsAndChunks(t *testing.T) {
 	if err := tap.Start(); err != nil {
 		t.Fatal(err)
 	}
+	callers := map[string]int{}
 	events := func() map[string]int {
 		seen := map[string]int{}
+		clear(callers)
 		for line := range bytes.Lines([]byte(out.String())) {
 			var e struct {
-				Event string `json:"event"`
-				Path  string `json:"path"`
+				Event  string `json:"event"`
+				Caller string `json:"caller"`
 			}
 			if json.Unmarshal(line, &e) == nil {
 				seen[e.Event]++
+				callers[e.Caller]++
 			}
 		}
 		return seen
@@ -199,5 +206,12 @@ func TestTapPrintsInvocationsAndChunks(t *testing.T) {
 		_, _, _ = r.get("client", "v1.0/invoke/web/method/who")
 		seen := events()
 		return seen["begin"] > 0 && seen["chunk"] > 0 && seen["end"] > 0
+	})
+	if _, errs, code := p.mesh("invoke", "web", "who"); code != 0 {
+		t.Fatal(errs)
+	}
+	r.await("mesh invoke to be the caller of its own call", func() bool {
+		events()
+		return callers["mesh invoke"] > 0 && callers["client"] > 0
 	})
 }

@@ -38,6 +38,9 @@ func TestMain(m *testing.M) {
 		// mesh heeds nohup. What is handled here is not ignored by our children.
 		signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
 	}
+	// What has the race detector sleeps for a second before it exits, unless told
+	// not to: every app and every mesh that is started below.
+	_ = os.Setenv("GORACE", strings.TrimSpace(os.Getenv("GORACE")+" atexit_sleep_ms=0")) // fails only for a name that is none
 	dir, err := os.MkdirTemp("", "mesh-e2e")
 	if err != nil {
 		panic(err)

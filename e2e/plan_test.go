@@ -13,6 +13,7 @@ import (
 // TestPlan: a plan says what saving a file would do and which calls it would cost,
 // and does nothing of it.
 func TestPlan(t *testing.T) {
+	t.Parallel()
 	const toml = `
 [apps.orders]
 command = "APP server SELF"

@@ -44,8 +44,11 @@ spec:
 		return err == nil && err2 == nil && strings.Contains(a, "PROGRAMMATIC") && strings.Count(b, `"topic"`) == 3
 	})
 	published := map[string]string{"programmatic": "asked", "declared": "toml", "routed": "two"}
-	for topic := range published {
-		r.publish("pub", topic, `{"n":2}`)
+	r.publish("pub", "programmatic", `{"n":2}`)
+	for _, command := range []string{"publish pubsub declared {\"n\":2}", "publish --app pub pubsub routed {\"n\":2}"} {
+		if out, errs, code := p.mesh(strings.Fields(command)...); code != 0 || out != "" {
+			t.Fatalf("mesh %s exits with %d and says %s%s", command, code, out, errs)
+		}
 	}
 	for topic, path := range published {
 		r.await("a message on "+topic, func() bool {

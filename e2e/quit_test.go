@@ -26,6 +26,7 @@ port = "auto"
 // children that ignore SIGTERM, grandchildren in sessions of their own, and
 // shells in between.
 func TestQuitLeavesNothing(t *testing.T) {
+	t.Parallel()
 	for _, how := range []struct {
 		name    string
 		signals []syscall.Signal
@@ -100,6 +101,7 @@ func TestQuitLeavesNothing(t *testing.T) {
 }
 
 func TestSecondUpIsRefusedWithoutATerminal(t *testing.T) {
+	t.Parallel()
 	p := newProject(t, family)
 	r := p.up()
 	r.ready("web")
@@ -110,6 +112,7 @@ func TestSecondUpIsRefusedWithoutATerminal(t *testing.T) {
 }
 
 func TestDown(t *testing.T) {
+	t.Parallel()
 	p := newProject(t, family)
 	r := p.up()
 	r.ready("web")
@@ -127,6 +130,7 @@ func TestDown(t *testing.T) {
 }
 
 func TestTakenPortNamesItsHolder(t *testing.T) {
+	t.Parallel()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -20,6 +20,7 @@ func long() bool { return os.Getenv("E2E_LONG") != "" }
 // TestManyRestartsOnOnePort restarts an app again and again: its port must be
 // free each time, so that not one start fails.
 func TestManyRestartsOnOnePort(t *testing.T) {
+	t.Parallel()
 	restarts := 200
 	if long() {
 		restarts = 1000
@@ -139,6 +140,7 @@ port = "auto"
 // TestMissingCommandIsGivenUp: trying for ever would help nobody, and whoever
 // calls the app learns at once that it is not there.
 func TestMissingCommandIsGivenUp(t *testing.T) {
+	t.Parallel()
 	p := newProject(t, `
 [apps.caller]
 command = "APP wait SELF"

@@ -35,6 +35,7 @@ func (r *running) color() string {
 
 // TestSaveBuildsAndRestarts saves sources while calls run, of which none fails.
 func TestSaveBuildsAndRestarts(t *testing.T) {
+	t.Parallel()
 	p := newProject(t, built)
 	p.write("src/main.txt", "red")
 	r := p.up()
@@ -105,6 +106,7 @@ func TestSaveBuildsAndRestarts(t *testing.T) {
 }
 
 func TestFirstBuildThatFails(t *testing.T) {
+	t.Parallel()
 	p := newProject(t, built)
 	p.write("src/main.txt", "broken")
 	r := p.up()
@@ -122,6 +124,7 @@ func TestFirstBuildThatFails(t *testing.T) {
 
 // TestBuildThatTriggersItself has a build whose output is watched.
 func TestBuildThatTriggersItself(t *testing.T) {
+	t.Parallel()
 	p := newProject(t, `
 [apps.web]
 command = "APP server SELF"
@@ -149,6 +152,7 @@ watch = ["src/**"]
 
 // TestEnvFileRestartsWhoSeesIt edits env files of which one app sees a change.
 func TestEnvFileRestartsWhoSeesIt(t *testing.T) {
+	t.Parallel()
 	p := newProject(t, `
 [mesh]
 env_file = ["all.env"]

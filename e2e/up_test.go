@@ -13,6 +13,7 @@ import (
 )
 
 func TestDetach(t *testing.T) {
+	t.Parallel()
 	p := newProject(t, `
 [apps.db]
 command = "APP late+server SELF"
@@ -70,6 +71,7 @@ func (p *project) down() {
 }
 
 func TestDetachTellsOfFailure(t *testing.T) {
+	t.Parallel()
 	p := newProject(t, "[apps.web]\ncommand = \"APP crash SELF\"\nport = \"auto\"\nrestart = \"never\"\n")
 	t.Cleanup(p.down)
 	_, errs, code := p.mesh("up", "--detach")
@@ -87,6 +89,7 @@ func TestDetachTellsOfFailure(t *testing.T) {
 
 // TestExceptHandsOverTheEnvironment starts an app by hand with what mesh gives.
 func TestExceptHandsOverTheEnvironment(t *testing.T) {
+	t.Parallel()
 	p := newProject(t, `
 [apps.web]
 command = "false"
@@ -116,6 +119,7 @@ command = "APP wait SELF"
 }
 
 func TestUndo(t *testing.T) {
+	t.Parallel()
 	app := func(color string) string {
 		return "[apps.web]\ncommand = \"APP server SELF\"\nport = \"auto\"\nenv = { COLOR = \"" + color + "\" }\n[apps.client]\ncommand = \"APP wait SELF\"\n"
 	}

@@ -43,7 +43,7 @@ func (s *Server) invoke(w http.ResponseWriter, r *http.Request) {
 	stream.StripHopByHop(r.Header)
 	in := &invocation{}
 	f := s.o.Recorder.Begin(flow.Head{
-		Caller: s.o.API.AppID(), Callee: to.appID, Verb: method, Path: to.path, Kind: "http",
+		Caller: s.caller(r.Header), Callee: to.appID, Verb: method, Path: to.path, Kind: "http",
 	})
 	in.call = stream.Call{
 		AppID: to.appID, Verb: method, Path: to.path[1:], Query: r.URL.RawQuery,
@@ -87,6 +87,21 @@ func (s *Server) invoke(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	err = s.pass(w, r, reply, in)
+}
+
+// clientHeader names who calls when it is not the sidecar's app but a tool that
+// uses its sidecar. It is for the record of the call only and goes no further:
+// between sidecars the caller is the sidecar's app, whatever a client says.
+const clientHeader = "Mesh-Client"
+
+// caller gives who is recorded to call.
+func (s *Server) caller(h http.Header) string {
+	client, ok := h[clientHeader]
+	if !ok {
+		return s.o.API.AppID()
+	}
+	delete(h, clientHeader)
+	return client[0]
 }
 
 // takeBody makes the request's body that of the call.

@@ -156,12 +156,13 @@ func TestHeaderRules(t *testing.T) {
 	res := do(t, "POST", s.url("/x"), "hello",
 		"dapr-app-id", "b", "dapr-api-token", "secret", "X-Two", "a", "X-Two", "b", "Connection", "X-Private", "X-Private", "1",
 		"Te", "trailers", "Upgrade", "websocket", "Keep-Alive", "5", "Proxy-Authorization", "x", "Grpc-Timeout", "1S",
-		"Destination-App-Id", "evil", "X-Data-Bin", "AA", "Authorization", "Bearer x", "Content-Type", "text/x; charset=y")
+		"Destination-App-Id", "evil", "X-Data-Bin", "AA", "Authorization", "Bearer x", "Content-Type", "text/x; charset=y",
+		"Mesh-Client", "a tool")
 	for key, want := range map[string]string{
 		"X-Two": "a|b", "Authorization": "Bearer x", "Content-Type": "text/x; charset=y", "Dapr-Grpc-Timeout": "1S",
 		"Content-Length": "5", "User-Agent": "Go-http-client/1.1", "Accept-Encoding": "gzip",
 		"Dapr-App-Id": "", "Dapr-Api-Token": "", "X-Private": "", "Te": "", "Upgrade": "", "Keep-Alive": "", "Proxy-Authorization": "",
-		"Grpc-Timeout": "", "Destination-App-Id": "", "X-Data-Bin": "", "Connection": "",
+		"Mesh-Client": "", "Grpc-Timeout": "", "Destination-App-Id": "", "X-Data-Bin": "", "Connection": "",
 	} {
 		if got := strings.Join(res.Header["X-Saw-"+key], "|"); got != want {
 			t.Errorf("the app sees %s: %q, want %q", key, got, want)
