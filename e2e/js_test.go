@@ -17,7 +17,7 @@ import (
 )
 
 // installJS makes sure that the folder of the JavaScript app has Dapr's SDK.
-var installJS = sync.OnceValue(func() error { //nolint:gochecknoglobals // once for all tests
+var installJS = sync.OnceValue(func() error {
 	const folder = "testdata/js"
 	if _, err := exec.LookPath("node"); err != nil {
 		return fmt.Errorf("this test runs Dapr's JavaScript SDK and needs Node.js 18 or later, with npm: %w", err)
