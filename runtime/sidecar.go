@@ -150,10 +150,14 @@ func (s *Sidecar) newAPI() *api.API {
 		conn.ChannelAddress = addr
 		conn.Port, _ = strconv.Atoi(port)
 	}
+	var watcher api.Watcher
+	if s.deliver != nil {
+		watcher = s.deliver
+	}
 	a := api.New(api.Options{
 		AppID: s.o.AppID, Namespace: s.o.Namespace, Version: s.o.Version,
 		App: conn, Invoke: s.policies().Wrap(r), Ready: s.ready, OutboundReady: s.o.Ready, Shutdown: s.o.Shutdown,
-		Components: s.components(), Flows: s.o.Flows, Inventory: s.inventory, MaxBody: s.o.MaxBody,
+		Components: s.components(), Flows: s.o.Flows, Inventory: s.inventory, Watcher: watcher, MaxBody: s.o.MaxBody,
 		SecretScopes: func() []resource.SecretScope { return s.declared.Load().SecretScopes },
 	})
 	for key, value := range s.o.Metadata {

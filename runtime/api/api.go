@@ -31,6 +31,8 @@ type Options struct {
 	// package component and the dialects have it.
 	MaxBody int64
 
+	Watcher Watcher // tells the app of changed configuration; nil: it has no server to be told at
+
 	Ready         func() error     // whether sidecar and app are ready; nil: always
 	OutboundReady func() error     // whether the app may use the sidecar; nil: always
 	Inventory     func() Inventory // what is loaded at the moment; nil: nothing

@@ -1,6 +1,7 @@
 // Package deliver brings to an app what arrives for it at the components of the
-// mesh: the messages of its subscriptions and the events of input bindings. The
-// app takes them over HTTP or as a gRPC server; both are told the same.
+// mesh: the messages of its subscriptions, the events of input bindings, and the
+// changes of configuration that it asked for over HTTP. The app takes them over
+// HTTP or as a gRPC server; both are told the same.
 //
 // Whenever the app gets ready it is asked for its subscriptions; those that are
 // declared in files stand beside them. While the app is not ready nothing is
@@ -54,11 +55,14 @@ type Deliverer struct {
 	declared []resource.Subscription
 	current  []Subscription // what is subscribed to
 	changed  chan struct{}  // holds a token when declared was replaced
+
+	watches map[string]*watch // of configuration, by name
+	rewatch chan struct{}     // holds a token when watches has changed
 }
 
 // New gives a Deliverer that has nothing to deliver.
 func New(o Options) *Deliverer {
-	d := &Deliverer{o: o, app: httpApp{o}, changed: make(chan struct{}, 1)}
+	d := &Deliverer{o: o, app: httpApp{o}, changed: make(chan struct{}, 1), rewatch: make(chan struct{}, 1)}
 	if o.RPC != nil {
 		d.app = grpcApp{o}
 	}
@@ -119,6 +123,9 @@ func (d *Deliverer) Subscriptions() []Subscription {
 
 // Run delivers until ctx ends; it returns when the last delivery has ended.
 func (d *Deliverer) Run(ctx context.Context) error {
+	var watching sync.WaitGroup
+	watching.Go(func() { d.watchAll(ctx) })
+	defer watching.Wait()
 	for ctx.Err() == nil {
 		ready, moved := d.o.Gate.Watch()
 		if ready {

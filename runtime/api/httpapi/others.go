@@ -1,6 +1,12 @@
 package httpapi
 
-import "net/http"
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+
+	"mesh/runtime/api"
+)
 
 // otherRoute finds the operation of a binding, a secret store, a configuration
 // store or a lock that a request asks for.
@@ -16,6 +22,12 @@ func otherRoute(version, block, method string, path []string) func(s *Server, w 
 		return func(s *Server, w http.ResponseWriter, r *http.Request) { s.secret(w, r, path[0], path[1]) }
 	case block == "configuration" && len(path) == 1 && get:
 		return func(s *Server, w http.ResponseWriter, r *http.Request) { s.configuration(w, r, path[0]) }
+	case block == "configuration" && len(path) == 2 && get && path[1] == "subscribe":
+		return func(s *Server, w http.ResponseWriter, r *http.Request) { s.subscribeConfiguration(w, r, path[0]) }
+	case block == "configuration" && len(path) == 3 && get && path[2] == "unsubscribe":
+		return func(s *Server, w http.ResponseWriter, _ *http.Request) {
+			s.unsubscribeConfiguration(w, path[0], path[1])
+		}
 	case block == "lock" && !stable && len(path) == 1 && method == http.MethodPost:
 		return func(s *Server, w http.ResponseWriter, r *http.Request) { s.lock(w, r, path[0]) }
 	case block == "unlock" && !stable && len(path) == 1 && method == http.MethodPost:
@@ -58,6 +70,23 @@ func (s *Server) configuration(w http.ResponseWriter, r *http.Request, store str
 		return
 	}
 	s.answer(w, res, err)
+}
+
+func (s *Server) subscribeConfiguration(w http.ResponseWriter, r *http.Request, store string) {
+	id, err := s.o.API.SubscribeConfiguration(store, r.URL.Query()["key"], queryMetadata(r))
+	s.answer(w, map[string]string{"id": id}, err)
+}
+
+func (s *Server) unsubscribeConfiguration(w http.ResponseWriter, store, id string) {
+	err := s.o.API.UnsubscribeConfiguration(store, id)
+	e, is := errors.AsType[*api.Error](err)
+	if is && e.Code == api.ErrConfigurationUnsubscribe {
+		if b, err := json.Marshal(map[string]string{"message": e.Message}); err == nil { // the form that Dapr gives this one
+			writeJSON(w, e.HTTPStatus(), b)
+			return
+		}
+	}
+	s.answer(w, map[string]bool{"ok": true}, err)
 }
 
 // lockRequest is the body of requests for locks.
