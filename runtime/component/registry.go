@@ -49,6 +49,9 @@ type maker struct {
 	// closesFirst: ending the last subscription and closing at the same time
 	// would make the component write to a map from two goroutines.
 	closesFirst bool
+	// mixesUp: two subscriptions that begin at the same time take each other's
+	// answers from the server, so that each needs a component of its own.
+	mixesUp bool
 }
 
 // backend is a component of contrib before and while it runs.
@@ -73,8 +76,8 @@ func makers() map[string]maker {
 		"pubsub.redis":     {new: pubsubBackend(pubredis.NewRedisStreams), forgets: true},
 		"pubsub.jetstream": {new: pubsubBackend(jetstream.NewJetStream)},
 		"pubsub.kafka":     {new: pubsubBackend(pubkafka.NewKafka)},
-		"pubsub.rabbitmq":  {new: pubsubBackend(rabbitmq.NewRabbitMQ)},
-		"pubsub.mqtt3":     {new: pubsubBackend(mqtt.NewMQTTPubSub), closesFirst: true},
+		"pubsub.rabbitmq":  {new: pubsubBackend(rabbitmq.NewRabbitMQ), mixesUp: true},
+		"pubsub.mqtt3":     {new: pubsubBackend(mqtt.NewMQTTPubSub), forgets: true, closesFirst: true},
 
 		"bindings.cron":         {new: bindingBackend(cron.NewCron)},
 		"bindings.http":         {new: bindingBackend(newWeb)},

@@ -174,6 +174,9 @@ func (s *slot) reader(ctx context.Context, app string) (*unit, error) {
 	if s.maker.shared {
 		return s.hold()
 	}
+	if s.maker.mixesUp {
+		return s.launch(ctx, app)
+	}
 	s.reading.Lock()
 	defer s.reading.Unlock()
 	if u := s.reading.units[app]; u != nil && u.acquire() {
