@@ -92,6 +92,7 @@ func startHelper(run string, watched ident) (*helper, error) {
 		Env: []string{
 			fmt.Sprintf("%s=%s %d", helperEnv, run, watched.start),
 			"GOMAXPROCS=1", "GOGC=20",
+			"GORACE=atexit_sleep_ms=0", // built with the race detector, it would take a second to exit
 		},
 		Files: []*os.File{theirs, say, null},
 		Sys:   helperAttributes(),

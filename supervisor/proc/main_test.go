@@ -30,6 +30,9 @@ func TestMain(m *testing.M) {
 	if role := os.Getenv(roleEnv); role != "" {
 		os.Exit(play(strings.Fields(role)))
 	}
+	// What has the race detector sleeps for a second before it exits, unless told
+	// not to: the programs that these tests start.
+	_ = os.Setenv("GORACE", strings.TrimSpace(os.Getenv("GORACE")+" atexit_sleep_ms=0")) // fails only for a name that is none
 	goleak.VerifyTestMain(m)
 }
 
