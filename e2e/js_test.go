@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"mesh/runtime/component/servertest"
+	"mesh/supervisor/state"
 )
 
 // installJS makes sure that the folder of the JavaScript app has Dapr's SDK.
@@ -121,5 +122,12 @@ env = { PROTOCOL = "%s", OTHER = "js-%s" }
 				conn("SET color red")
 			}
 		}
+	}
+	for protocol := range apps { // an app that shuts its sidecar down is stopped
+		url := fmt.Sprintf("http://127.0.0.1:%d/v1.0/invoke/js-%s/method/bye", r.instance("js-"+protocol).HTTPPort, protocol)
+		if got := post(t.Context(), url, "{}"); !strings.HasPrefix(got, "200 ") {
+			t.Errorf("over %s: %s", protocol, got)
+		}
+		r.await("the end of js-"+protocol, func() bool { return r.instance("js-"+protocol).Phase == state.Stopped })
 	}
 }

@@ -150,12 +150,16 @@ func (s *Supervisor) newUnit(m *config.Mesh, a *config.App, index int) (_ *unit,
 	u.finder = s.newFinder(u)
 	reg := metrics.New(a.ID)
 	reg.Process()
+	var shutdown func(bool)
+	if !u.external {
+		shutdown = u.shutdown
+	}
 	u.sidecar, err = runtime.New(runtime.Options{
 		AppID: a.ID, Instance: u.name,
 		HTTP: loopback(u.at.http), GRPC: loopback(u.at.grpc), Internal: peerAddr(m.Interface, u.internal),
 		MetricsAddr: loopback(u.at.metrics), Metrics: reg, Grace: sidecarGrace, MaxBody: a.MaxBody, MaxHead: int(a.HeaderLimit),
 		App: opt, Transport: stream.Transport(m.Transport), Peers: s.peers, Names: u.finder,
-		Policies: s.policies, Components: s.stock.live, Flows: s.o.Flows, APIToken: tokens.api, Log: s.o.Log.With(slog.String("app", a.ID), slog.String("instance", u.name)),
+		Policies: s.policies, Components: s.stock.live, Flows: s.o.Flows, APIToken: tokens.api, Shutdown: shutdown, Log: s.o.Log.With(slog.String("app", a.ID), slog.String("instance", u.name)),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("starting the sidecar of %s: %w", u.name, portTaken(err, u.at.http, u.at.grpc, u.internal, u.at.metrics))
@@ -166,6 +170,13 @@ func (s *Supervisor) newUnit(m *config.Mesh, a *config.App, index int) (_ *unit,
 	}
 	s.declare(u)
 	return u, nil
+}
+
+// shutdown is what the app gets when it asks its sidecar to shut down, which ends
+// both where there is one sidecar by itself: the instance is stopped, as by
+// `mesh stop`. Its sidecar stays bound, for the next start.
+func (u *unit) shutdown(bool) {
+	u.s.post(func() { u.command(state.Stop) })
 }
 
 // peerAddr is where a sidecar listens for others. They come from other hosts

@@ -44,8 +44,9 @@ type Options struct {
 type API struct {
 	o Options
 
-	mu       sync.Mutex // held while extended is copied or changed
-	extended map[string]string
+	mu        sync.Mutex // held while what follows is copied or changed
+	extended  map[string]string
+	streaming []*Topic // streaming subscriptions that are under way
 }
 
 // New gives the API of one sidecar.

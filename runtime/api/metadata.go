@@ -1,5 +1,7 @@
 package api
 
+import "slices"
+
 // Metadata describes a sidecar to its app. Its JSON is that of Dapr's metadata
 // API.
 type Metadata struct {
@@ -116,7 +118,7 @@ func (a *API) Metadata() Metadata {
 		EnabledFeatures:   inv.EnabledFeatures,
 		Components:        inv.Components,
 		Extended:          a.extendedMetadata(),
-		Subscriptions:     inv.Subscriptions,
+		Subscriptions:     append(slices.Clip(inv.Subscriptions), a.streams()...),
 		HTTPEndpoints:     inv.HTTPEndpoints,
 		App:               a.o.App,
 		Actors:            ActorRuntime{Status: "DISABLED"},

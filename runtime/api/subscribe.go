@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"mesh/runtime/component"
 )
@@ -43,6 +44,7 @@ func (a *API) Subscribe(ctx context.Context, t Topic, take func(ctx context.Cont
 	if err := a.MaySubscribe(t); err != nil {
 		return err
 	}
+	defer a.begin(&t)()
 	broker := a.o.Components.PubSub(t.PubSub)
 	raw := truth(t.Metadata, "rawPayload")
 	broker.Subscribe(ctx, t.Topic, mergeMetadata(t.Metadata, nil), func(hctx context.Context, m *component.Message) (err error) {
@@ -69,4 +71,28 @@ func (a *API) Subscribe(ctx context.Context, t Topic, take func(ctx context.Cont
 		return err
 	})
 	return nil
+}
+
+// begin adds a streaming subscription to those that are told of until end.
+func (a *API) begin(t *Topic) (end func()) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.streaming = append(a.streaming, t)
+	return func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.streaming = slices.DeleteFunc(a.streaming, func(o *Topic) bool { return o == t })
+	}
+}
+
+// streams lists the streaming subscriptions.
+func (a *API) streams() (all []Subscription) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, t := range a.streaming {
+		all = append(all, Subscription{
+			PubsubName: t.PubSub, Topic: t.Topic, Metadata: t.Metadata, DeadLetterTopic: t.DeadLetter, Type: "STREAMING",
+		})
+	}
+	return all
 }

@@ -60,6 +60,7 @@ async function serve() {
   await server.invoker.listen("echo", async ({ body, query, metadata }) => ({ app: id, body, query, type: metadata?.contentType }), { method: HttpMethod.POST });
   await server.invoker.listen("hello", async ({ query }) => ({ hello: id, query }), { method: HttpMethod.GET });
   await server.invoker.listen("check", check, { method: HttpMethod.POST });
+  await server.invoker.listen("bye", async () => { setImmediate(() => client.sidecar.shutdown()); }, { method: HttpMethod.POST });
   await server.start();
 }
 
