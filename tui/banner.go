@@ -68,23 +68,16 @@ func itemCount(shown int, items []item) string {
 	}
 	var parts []string
 	if wrong > 0 {
-		parts = append(parts, plural(wrong, "mistake"))
+		parts = append(parts, pane.Plural(wrong, "mistake"))
 	}
 	if n := len(items) - wrong; n > 0 {
-		parts = append(parts, plural(n, "notice"))
+		parts = append(parts, pane.Plural(n, "notice"))
 	}
 	text := strings.Join(parts, " and ") + ", ! shows all"
 	if shown > 0 {
 		text = strconv.Itoa(shown) + " of " + text
 	}
 	return text
-}
-
-func plural(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return strconv.Itoa(n) + " " + what + "s"
 }
 
 // item is a notice, or one of the mistakes that a notice lists.
@@ -180,20 +173,12 @@ func (m *model) drawItem(a grid.Area, y int, n *item) (lines int) {
 	if rest != "" {
 		for line := range strings.SplitSeq(rest, "\n") {
 			a.Text(1, y, "▌", body)
-			y += inner.Wrap(y, line, caretStyle(line, body, t.Text))
+			y += inner.Wrap(y, line, pane.CaretStyle(line, body, t.Text))
 		}
 	}
 	if n.Hint != "" && n.last {
 		a.Text(1, y, "→", t.Key)
-		y += inner.Wrap(y, n.Hint, t.Text)
+		y += inner.Prose(y, n.Hint, t.Text)
 	}
 	return y - first
-}
-
-// caretStyle makes the line with the caret stand out from the quoted source.
-func caretStyle(line string, caret, text grid.Style) grid.Style {
-	if strings.Contains(line, "^") && strings.Trim(line, " \t|│^~─") == "" {
-		return caret
-	}
-	return text
 }

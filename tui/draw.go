@@ -51,31 +51,40 @@ func (m *model) drawTabs(a grid.Area) {
 	for _, p := range right {
 		room -= grid.Width(p.text) + 1
 	}
-	x := 0
-	long := 0
+	// As long as there is room, the titles are written out; then they are short;
+	// then only the present one stands beside its number.
+	titles := make([]string, pane.Views)
+	long, short := 0, 0
 	for v := range pane.Views {
 		long += len(v.String()) + 3
+		short += len(v.Short()) + 3
 	}
+	for v := range pane.Views {
+		switch {
+		case long <= room:
+			titles[v] = v.String()
+		case short <= room || v == m.view:
+			titles[v] = v.Short()
+		}
+	}
+	x := 0
 	if name := grid.Plain(m.world.Mesh.Name); name != "" && long+grid.Width(name)+3 < room {
 		x = a.Text(1, 0, name, t.Title.With(t.Bar))
 		x = a.Text(x+1, 0, "│", t.Faint.With(t.Bar))
 	}
-	for v := range pane.Views {
-		title := v.String()
-		if long > w && v != m.view {
-			title = ""
-		}
+	for v, title := range titles {
 		st := t.Dim.With(t.Bar)
-		if v == m.view {
+		present := pane.View(v) == m.view
+		if present {
 			st = t.Key.With(t.Bar)
 		}
-		x = a.Text(x+1, 0, strconv.Itoa(int(v)+1), t.Dim.With(t.Bar))
-		if v == m.view {
+		x = a.Text(x+1, 0, strconv.Itoa(v+1), t.Dim.With(t.Bar))
+		if present {
 			a.Text(x-1, 0, "▸", st)
 		}
 		if title != "" {
 			x = a.Text(x, 0, title, st)
-			if v == m.view {
+			if present {
 				a.Paint(x-len(title), 0, len(title), grid.Style{Attr: grid.Underline})
 			}
 			x++

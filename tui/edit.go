@@ -13,34 +13,66 @@ import (
 // place is a position in a file, counted from 1; 0 is anywhere.
 type place struct{ line, column int }
 
-// openConfig opens mesh.toml, at the first error if it has one.
-func (m *model) openConfig() tea.Cmd {
-	file := m.world.Mesh.File
-	switch {
-	case m.edit == nil:
+// open opens a file of the mesh in the user's editor; "" is mesh.toml, at the
+// first error if it has one.
+func (m *model) open(where string) tea.Cmd {
+	if m.edit == nil {
 		m.say("there is no editor: set EDITOR", true)
 		return nil
-	case file == "":
+	}
+	if hit := regexp.MustCompile(`^(.*?):(\d+)(?::(\d+))?$`).FindStringSubmatch(where); hit != nil {
+		file := hit[1]
+		if !filepath.IsAbs(file) {
+			file = filepath.Join(m.world.Mesh.Dir, file)
+		}
+		return m.edit(file, placed(hit[2], hit[3]))
+	}
+	file := m.world.Mesh.File
+	if file == "" {
 		m.say("the mesh has no file to edit", true)
 		return nil
 	}
 	at := place{}
-	where := regexp.MustCompile(regexp.QuoteMeta(filepath.Base(file)) + `:(\d+)(?::(\d+))?`)
+	mistake := regexp.MustCompile(regexp.QuoteMeta(filepath.Base(file)) + `:(\d+)(?::(\d+))?`)
 	for i := range m.world.Mesh.Notices {
-		if hit := where.FindStringSubmatch(m.world.Mesh.Notices[i].Text); hit != nil && m.world.Mesh.Notices[i].Level == "error" {
-			at.line, _ = strconv.Atoi(hit[1])
-			at.column, _ = strconv.Atoi(hit[2])
+		if hit := mistake.FindStringSubmatch(m.world.Mesh.Notices[i].Text); hit != nil && m.world.Mesh.Notices[i].Level == "error" {
+			at = placed(hit[1], hit[2])
 			break
 		}
 	}
 	return m.edit(file, at)
 }
 
+// placed reads a line and a column; what is missing is 0.
+func placed(line, column string) (at place) {
+	at.line, _ = strconv.Atoi(line)
+	at.column, _ = strconv.Atoi(column)
+	return at
+}
+
+// undo asks whether mesh.toml is to be what ran before.
+func (m *model) undo() tea.Cmd {
+	if m.opt.Undo == nil {
+		m.say("there is nothing to undo", true)
+		return nil
+	}
+	m.ask = &question{text: "put mesh.toml back to what ran before?", answers: []answer{
+		{"y", "yes", func() tea.Cmd {
+			return func() tea.Msg {
+				said, err := m.opt.Undo()
+				return finished{doing: "undo", said: said, err: err}
+			}
+		}},
+		{"n", "no", nil},
+	}}
+	return nil
+}
+
 // openEditor gives the command that hands the terminal to the editor.
 func openEditor(ctx context.Context, edit func(context.Context, string, int, int, io.Reader, io.Writer) error, file string, at place) tea.Cmd {
 	e := &editor{}
 	e.run = func() error { return edit(ctx, file, at.line, at.column, e.in, e.out) }
-	return tea.Exec(e, func(err error) tea.Msg { return finished{said: "editing " + filepath.Base(file), err: err} })
+	return tea.Exec(e, func(err error) tea.Msg { return finished{doing: "editing " + filepath.Base(file), err: err} })
 }
 
 // editor is an editor as Bubble Tea wants it.

@@ -198,6 +198,19 @@ func shop() (*fakeMesh, *fakeFlows) {
 			{ID: "web", Protocol: "http", DependsOn: []state.Dependency{{App: "llm", Condition: "ready"}}, Instances: []state.Instance{web}},
 		},
 	}
+	m.Components = []state.Component{
+		{Name: "invoices", Type: "state.postgresql", Version: "v2", Scopes: []string{"bill", "orders"}, State: "degraded", Reason: "dial tcp 127.0.0.1:5432: connect: connection refused", Since: t.Add(-40 * time.Second), Next: t.Add(3 * time.Second), Place: "/home/ada/shop/components/invoices.yaml:3:7"},
+		{Name: "pubsub", Type: "pubsub.in-memory", Version: "v1", State: "ready", Since: t.Add(-5 * time.Minute)},
+		{Name: "sessions", Type: "state.redis", Version: "v1", State: "outdated", Reason: "NOAUTH Authentication required", Since: t.Add(-12 * time.Second), Next: t.Add(9 * time.Second), Place: "/home/ada/shop/mesh.toml:41:3"},
+		{Name: "statestore", Type: "state.sqlite", Version: "v1", State: "ready", Since: t.Add(-90 * time.Second), Place: "/home/ada/shop/mesh.toml:36:3"},
+	}
+	m.Edit = &state.Edit{At: t.Add(-90 * time.Second), State: state.EditApplied, Took: 41 * ms, Plan: &state.Plan{Items: []state.PlanItem{
+		{Kind: "app", Name: "bill", Action: state.PlanRestart, Why: []string{"env.LOG_LEVEL info → debug", "command ./bill → ./bill -v"}, Streams: 3},
+		{Kind: "app", Name: "cart", Action: state.PlanNothing},
+		{Kind: "app", Name: "llm", Action: state.PlanScale, Why: []string{"instances 1 → 2"}},
+		{Kind: "app", Name: "web", Action: state.PlanSwap, Why: []string{"hold 15s → 30s"}},
+		{Kind: "component", Name: "statestore", Action: state.PlanSwap},
+	}}}
 	mesh := &fakeMesh{state: m}
 	for i := range 30 {
 		mesh.print("bill", "stdout", fmt.Sprintf("connecting to the database, attempt %d", i+1))

@@ -33,7 +33,9 @@ func scenes() map[string]func(s *session) {
 		"topology": func(s *session) {
 			s.press("5", "down", "down", "down")
 		},
-		"help": func(s *session) { s.press("3", "?") },
+		"components": func(s *session) { s.press("6") },
+		"plan":       func(s *session) { s.press("7") },
+		"help":       func(s *session) { s.press("3", "?") },
 		"config error": func(s *session) {
 			s.mesh.set(func(m *state.Mesh) {
 				m.Notices = []state.Notice{

@@ -19,6 +19,7 @@ const maxOptions = 8
 // input is the line in which a filter, a search or a command is typed.
 type input struct {
 	kind    pane.PromptKind
+	list    filtered // what a filter is for
 	line    textinput.Model
 	before  string // the filter to go back to
 	err     error
@@ -31,7 +32,10 @@ type input struct {
 type option struct{ text, about string }
 
 func newInput(m *model, p pane.Prompt) *input {
-	in := &input{kind: p.Kind, line: textinput.New(), before: m.streams.Filtered(), pick: -1, old: p.Text != ""}
+	in := &input{kind: p.Kind, line: textinput.New(), pick: -1, old: p.Text != ""}
+	if list, ok := m.pane(m.view).(filtered); ok && p.Kind == pane.PromptFilter {
+		in.list, in.before = list, list.Filtered()
+	}
 	in.line.SetVirtualCursor(true)
 	in.line.Focus()
 	in.line.SetValue(p.Text)
@@ -45,9 +49,8 @@ func (in *input) update(m *model, msg tea.Msg) tea.Cmd {
 	if k, ok := msg.(tea.KeyPressMsg); ok {
 		switch k.String() {
 		case "esc":
-			if in.kind == pane.PromptFilter {
-				m.say("", false)
-				_ = m.setFilter(in.before) // it was accepted before
+			if in.list != nil {
+				_ = in.list.SetFilter(in.before) // it was accepted before
 			}
 			m.input, m.message = nil, ""
 			return nil
@@ -101,11 +104,14 @@ func (in *input) complete(m *model) {
 	in.err, in.options = nil, nil
 	switch in.kind {
 	case pane.PromptFilter:
-		c := filter.Complete(text, m.world.Flows)
+		if in.list == nil {
+			return
+		}
+		c := in.list.Complete(text)
 		if word := text[c.From:]; len(c.Options) > 0 && word != "" && !strings.ContainsAny(word, ":=~<>!") {
-			_ = m.setFilter(text[:c.From]) // a name that is being typed is no text to look for
+			_ = in.list.SetFilter(text[:c.From]) // a name that is being typed is no text to look for
 		} else {
-			in.err = m.setFilter(text)
+			in.err = in.list.SetFilter(text)
 		}
 		for i, s := range c.Options {
 			in.options = append(in.options, option{text[:c.From] + s, c.About[i]})
@@ -130,7 +136,10 @@ func (in *input) enter(m *model) tea.Cmd {
 		if in.pick >= 0 {
 			text = in.options[in.pick].text
 		}
-		if in.err = m.setFilter(text); in.err != nil {
+		if in.list == nil {
+			break
+		}
+		if in.err = in.list.SetFilter(text); in.err != nil {
 			return nil
 		}
 	case pane.PromptSearch:
@@ -156,7 +165,7 @@ func (m *model) commands(text string) []pane.Binding {
 	text = strings.ToLower(text)
 	var exact, begins, inside []pane.Binding
 	seen := map[string]bool{}
-	for _, list := range [][]pane.Binding{m.pane(m.view).Bindings(), m.keys, m.apps.Bindings(), m.streams.Bindings(), m.logs.Bindings()} {
+	for _, list := range [][]pane.Binding{m.pane(m.view).Bindings(), m.keys, m.apps.Bindings(), m.streams.Bindings(), m.logs.Bindings(), m.parts.Bindings(), m.plan.Bindings()} {
 		for _, b := range list {
 			if seen[b.Name] {
 				continue

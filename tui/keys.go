@@ -25,7 +25,7 @@ func (m *model) bindings() []pane.Binding {
 		act([]string{"space"}, "freeze", "freeze the view; recording goes on", "freeze", pane.AskFreeze),
 		act([]string{"s", "ctrl+o"}, "raw logs", "the logs as they come, without the screen", "", pane.AskRaw),
 		act([]string{"!"}, "notices", "everything the mesh has to say", "", pane.AskNotices),
-		act([]string{"e"}, "edit", "open mesh.toml, at its error if it has one", "", pane.AskEdit),
+		{Keys: []string{"e"}, Name: "edit", Help: "open mesh.toml, at its error if it has one", Do: func(string) pane.Action { return pane.Open{} }},
 		act([]string{"esc", "backspace"}, "back", "the view before", "", pane.AskBack),
 		{Keys: []string{"m"}, Name: "mouse", Help: "leave the mouse to the terminal, or take it", Do: func(string) pane.Action {
 			m.mouse = !m.mouse
@@ -90,8 +90,10 @@ func (m *model) act(a pane.Action) tea.Cmd {
 		return m.actShow(a)
 	case pane.Prompt:
 		m.input = newInput(m, a)
+	case pane.Open:
+		return m.open(a.Place)
 	case pane.Say:
-		m.say(a.Text, false)
+		m.say(a.Text, a.Bad)
 	}
 	return nil
 }
@@ -101,22 +103,30 @@ func (m *model) actShow(a pane.Show) tea.Cmd {
 		m.back()
 		return nil
 	}
+	before := m.visit() // before a filter changes
 	switch a.View {
 	case pane.ViewLogs:
-		if a.App != "" {
+		if a.App != "" || !a.At.IsZero() {
 			m.logs.Choose(a.App)
 		}
+		m.logs.Seek(a.At)
 	case pane.ViewLanes:
 		m.lanes.Choose(cmp.Or(a.Flow, m.lanes.Flow()))
 	case pane.ViewStreams:
 		if a.Filter != "" {
-			if err := m.setFilter(a.Filter); err != nil {
+			old := m.streams.Filtered()
+			before.streams = &old
+			if err := m.streams.SetFilter(a.Filter); err != nil {
 				m.say(err.Error(), true)
 			}
 		}
-	case pane.ViewApps, pane.ViewTopology, pane.Views:
+	case pane.ViewApps, pane.ViewTopology, pane.ViewComponents, pane.ViewPlan, pane.Views:
 	}
-	m.show(a.View)
+	if a.View != m.view || before.filter != m.visit().filter { // esc takes back what has changed
+		m.leave(before)
+	}
+	m.view = a.View
+	m.arrive()
 	return nil
 }
 
@@ -126,8 +136,8 @@ func (m *model) actAsk(a pane.Ask) tea.Cmd {
 		return m.quit()
 	case pane.AskRaw:
 		return m.enterRaw()
-	case pane.AskEdit:
-		return m.openConfig()
+	case pane.AskUndo:
+		return m.undo()
 	case pane.AskBack:
 		m.back()
 	case pane.AskHelp:
@@ -146,7 +156,8 @@ func (m *model) actAsk(a pane.Ask) tea.Cmd {
 type finished struct {
 	command state.Command
 	err     error
-	said    string // instead of the name of a command
+	doing   string // instead of the name of a command
+	said    string // what there is to say when it went well, instead of "done"
 }
 
 // command asks the mesh to do something and does not wait for it.
@@ -158,6 +169,13 @@ func (m *model) command(c state.Command) tea.Cmd {
 // words says what a command does.
 func words(c state.Command) string {
 	s := string(c.Op)
+	switch c.Op {
+	case state.Review:
+		return "edits wait"
+	case state.Apply:
+		return "apply the edit"
+	case state.Restart, state.Stop, state.Start, state.Scale, state.Down:
+	}
 	if c.App != "" {
 		s += " " + c.App
 	}
@@ -172,8 +190,10 @@ func (m *model) finish(f finished) tea.Cmd {
 	case f.command.Op == state.Down:
 		return m.stopped(f.err)
 	case f.err != nil:
-		m.say(cmp.Or(f.said, words(f.command))+": "+f.err.Error(), true)
-	case f.said == "":
+		m.say(cmp.Or(f.doing, words(f.command))+": "+f.err.Error(), true)
+	case f.said != "":
+		m.say(f.said, false)
+	case f.doing == "":
 		m.say(words(f.command)+": done", false)
 	}
 	return m.pull(0)

@@ -18,7 +18,12 @@ import (
 func TestAppKeysCommandTheMesh(t *testing.T) {
 	s := open(t, 120, 40, Options{NoColor: true})
 	s.press("down", "down", "r") // llm
-	s.press("down", "s", "S")    // llm-2
+	s.press("down", "S")         // llm-2
+	s.shows("stop llm-2?")
+	s.press("n", "S", "y")
+	s.mesh.set(func(m *state.Mesh) { m.Apps[2].Instances[1].Phase = state.Stopped })
+	s.tick()
+	s.press("S") // starts without a question
 	s.press("+", "-")
 	s.press(":")
 	s.text("scale orders 3")
@@ -212,7 +217,7 @@ func TestLogsSearchAndScroll(t *testing.T) {
 	s.press("G")
 	s.shows("follow", "panic: no such table")
 	s.press("g")
-	s.shows("attempt 1\n")
+	s.shows("▸connecting to the database, attempt 1 ")
 	s.mesh.print("web", "stdout", "something new")
 	s.tick()
 	s.hides("something new")

@@ -20,6 +20,23 @@ type view interface {
 	Wheel(n, x int)
 }
 
+// filtered is a pane whose list can be filtered.
+type filtered interface {
+	SetFilter(text string) error
+	Filtered() string
+	Complete(text string) filter.Completion
+}
+
+// visit is a view that was left, as it was.
+type visit struct {
+	view   pane.View
+	filter string // of its list
+
+	// streams is the filter that the streams had when this view was left for them
+	// with another one; nil: it stayed.
+	streams *string
+}
+
 // model is the only Bubble Tea model. It routes: keys to panes, snapshots to
 // the world, areas to whoever draws.
 type model struct {
@@ -36,8 +53,10 @@ type model struct {
 	lanes    *pane.Lanes
 	logs     *pane.Logs
 	topology *pane.Topology
+	parts    *pane.Components
+	plan     *pane.Plan
 	view     pane.View
-	history  []pane.View
+	history  []visit
 
 	w, h    int
 	buf     grid.Buffer
@@ -77,6 +96,7 @@ func newModel(ctx context.Context, mesh Mesh, flows Flows, opt Options) *model {
 	m.apps, m.streams = pane.NewApps(&m.world), pane.NewStreams(&m.world)
 	m.lanes, m.logs = pane.NewLanes(&m.world), pane.NewLogs(&m.world)
 	m.topology = pane.NewTopology(&m.world, m.streams)
+	m.parts, m.plan = pane.NewComponents(&m.world), pane.NewPlan(&m.world)
 	m.keys = m.bindings()
 	return m
 }
@@ -92,7 +112,7 @@ func theme(o Options, dark bool) *pane.Theme {
 }
 
 func (m *model) pane(v pane.View) view {
-	return [...]view{m.apps, m.streams, m.lanes, m.logs, m.topology}[v]
+	return [...]view{m.apps, m.streams, m.lanes, m.logs, m.topology, m.parts, m.plan}[v]
 }
 
 // Init asks for the first snapshot and the background of the terminal.
@@ -183,9 +203,22 @@ func (m *model) show(v pane.View) {
 	if v == m.view || v < 0 || v >= pane.Views {
 		return
 	}
-	m.history = append(m.history[max(0, len(m.history)-50):], m.view)
+	m.leave(m.visit())
 	m.view = v
 	m.arrive()
+}
+
+// leave notes how a view was, for back to find.
+func (m *model) leave(v visit) {
+	m.history = append(m.history[max(0, len(m.history)-50):], v)
+}
+
+func (m *model) visit() visit {
+	v := visit{view: m.view}
+	if list, ok := m.pane(m.view).(filtered); ok {
+		v.filter = list.Filtered()
+	}
+	return v
 }
 
 // arrive gives a view what it shows by itself.
@@ -196,17 +229,28 @@ func (m *model) arrive() {
 	m.refresh(true)
 }
 
+// back goes to the view before, with the filter that it had.
 func (m *model) back() {
-	if n := len(m.history); n > 0 {
-		m.view, m.history = m.history[n-1], m.history[:n-1]
-		m.arrive()
+	n := len(m.history)
+	if n == 0 {
+		return
 	}
+	last := m.history[n-1]
+	m.view, m.history = last.view, m.history[:n-1]
+	if list, ok := m.pane(m.view).(filtered); ok && list.Filtered() != last.filter {
+		_ = list.SetFilter(last.filter) // it was accepted before
+	}
+	if last.streams != nil {
+		_ = m.streams.SetFilter(*last.streams) // so was this
+	}
+	m.arrive()
 }
 
 // refresh lets the panes take in the world; lists says that it has new flows.
 func (m *model) refresh(lists bool) {
 	m.stale = true
 	m.apps.Refresh()
+	m.parts.Refresh()
 	if m.world.Frozen {
 		return
 	}
@@ -217,16 +261,6 @@ func (m *model) refresh(lists bool) {
 	if lists && m.view == pane.ViewTopology {
 		m.topology.Refresh()
 	}
-}
-
-// setFilter shows only the streams that a filter chooses.
-func (m *model) setFilter(text string) error {
-	f, err := filter.Parse(text)
-	if err != nil {
-		return err
-	}
-	m.streams.Filter(f)
-	return nil
 }
 
 // say shows a message for a while.

@@ -48,6 +48,19 @@ func anyMesh(r *rand.Rand) *state.Mesh {
 		}
 		m.Apps = append(m.Apps, app)
 	}
+	for range r.IntN(6) {
+		m.Components = append(m.Components, state.Component{
+			Name: hostile(r), Type: hostile(r), Version: hostile(r), App: hostile(r), Scopes: []string{hostile(r)}, State: []string{"ready", "degraded", "outdated", hostile(r)}[r.IntN(4)],
+			Reason: hostile(r), Since: noon().Add(anyDuration(r)), Next: noon().Add(anyDuration(r)), Place: hostile(r),
+		})
+	}
+	m.Review = r.IntN(3) == 0
+	if r.IntN(2) == 0 {
+		m.Edit = &state.Edit{At: noon().Add(anyDuration(r)), State: []state.EditState{state.EditPending, state.EditApplied, state.EditBroken, "?"}[r.IntN(4)], Error: hostile(r)}
+		if r.IntN(2) == 0 {
+			m.Edit.Plan = &state.Plan{Items: []state.PlanItem{{Kind: hostile(r), Name: hostile(r), Action: state.Action(hostile(r)), Why: []string{hostile(r)}, Streams: r.IntN(3)}}}
+		}
+	}
 	for range r.IntN(5) {
 		m.Notices = append(m.Notices, state.Notice{At: noon(), Level: []string{"error", "warning", "info", "?"}[r.IntN(4)], App: hostile(r), Text: hostile(r) + "\n" + hostile(r), Hint: hostile(r)})
 	}
@@ -85,7 +98,7 @@ func anyFlow(r *rand.Rand, i int) *fakeFlow {
 // and no control character but colours gets through.
 func TestAnyState(t *testing.T) {
 	keys := []string{
-		"1", "2", "3", "4", "5", "up", "down", "left", "right", "enter", "esc", "tab", "home", "end", "pgup", "pgdown", "space", "?", "!", ":", "/", "x", "o", "O", "f", "n", "N",
+		"1", "2", "3", "4", "5", "6", "7", "&", "b", "'", "\"", "c", "u", "S", "y", "up", "down", "left", "right", "enter", "esc", "tab", "home", "end", "pgup", "pgdown", "space", "?", "!", ":", "/", "x", "o", "O", "f", "n", "N",
 		"w", "t", "a", "g", "G", "+", "-", "0", "[", "]", "{", "}", "r", "S", "e", "m", "<", "backspace", "k", "j", "l", "h",
 	}
 	rounds := 40

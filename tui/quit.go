@@ -9,6 +9,7 @@ import (
 
 	"mesh/supervisor/state"
 	"mesh/tui/grid"
+	"mesh/tui/pane"
 )
 
 // question waits for one of a few keys.
@@ -127,5 +128,5 @@ func (m *model) killKeys() string {
 }
 
 func countOf(n int) string {
-	return plural(n, "instance")
+	return pane.Plural(n, "instance")
 }

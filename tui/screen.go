@@ -27,6 +27,10 @@ type Options struct {
 	// returns when the editor has been closed. It owns the terminal meanwhile.
 	// nil: there is no editor.
 	Edit func(ctx context.Context, file string, line, column int, in io.Reader, out io.Writer) error
+
+	// Undo puts mesh.toml back to what ran before and gives a line that says so.
+	// nil: that cannot be done.
+	Undo func() (said string, err error)
 }
 
 // ReasonError says why the user left the screen.

@@ -1,6 +1,7 @@
 package grid_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -176,6 +177,26 @@ func BenchmarkFrame(b *testing.B) {
 		}
 		if buf.String() == "" {
 			b.Fatal("nothing drawn")
+		}
+	}
+}
+
+func TestFold(t *testing.T) {
+	for _, c := range []struct {
+		text string
+		w    int
+		want []string
+	}{
+		{"one two three", 7, []string{"one two", "three"}},
+		{"one two", 80, []string{"one two"}},
+		{"", 5, []string{""}},
+		{"/a/very/long/path x", 6, []string{"/a/ver", "y/long", "/path", "x"}},
+		{"日本語 ab", 4, []string{"日本", "語", "ab"}},
+		{"日本", 1, []string{"日", "本"}},
+		{"a\nb c", 9, []string{"a", "b c"}},
+	} {
+		if got := grid.Fold(c.text, c.w); !slices.Equal(got, c.want) {
+			t.Errorf("%q in %d: %q, want %q", c.text, c.w, got, c.want)
 		}
 	}
 }

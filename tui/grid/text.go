@@ -1,6 +1,7 @@
 package grid
 
 import (
+	"strings"
 	"unicode"
 	"unicode/utf8"
 
@@ -294,4 +295,57 @@ func escape(s string) (n int, sgr bool) {
 		i++
 	}
 	return i, false
+}
+
+// Prose draws a text over as many lines of w cells as it needs, broken between
+// words where that is possible, and gives their number.
+func (a Area) Prose(y int, s string, st Style) (lines int) {
+	for _, line := range Fold(s, a.w) {
+		a.Text(0, y+lines, line, st)
+		lines++
+	}
+	return lines
+}
+
+// Fold breaks a text into lines of at most w cells, between words where that is
+// possible.
+func Fold(s string, w int) (lines []string) {
+	w = max(1, w)
+	for part := range strings.SplitSeq(s, "\n") {
+		line, used := "", 0
+		for word := range strings.FieldsSeq(Plain(part)) {
+			n := Width(word)
+			switch {
+			case used > 0 && used+1+n <= w:
+				line, used = line+" "+word, used+1+n
+				continue
+			case used > 0:
+				lines = append(lines, line)
+			}
+			for n > w { // longer than a line
+				head, rest := cutAt(word, w)
+				if rest == "" { // one character that is wider than the line
+					break
+				}
+				lines, word = append(lines, head), rest
+				n = Width(word)
+			}
+			line, used = word, n
+		}
+		lines = append(lines, line)
+	}
+	return lines
+}
+
+// cutAt cuts a text behind at most w cells, but behind one character at least.
+func cutAt(s string, w int) (head, rest string) {
+	at, used := 0, 0
+	for at < len(s) {
+		g, n := next(s[at:], used)
+		if at > 0 && used+g.width > w {
+			break
+		}
+		at, used = at+n, used+g.width
+	}
+	return s[:at], s[at:]
 }

@@ -2,6 +2,7 @@ package pane
 
 import (
 	"cmp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -12,6 +13,7 @@ import (
 // Apps shows what runs, what does not and why, with the last lines of the
 // selected app below. Make one with NewApps.
 type Apps struct {
+	choice[appRow]
 	Tail Lines // of the selected app
 
 	w        *World
@@ -34,6 +36,7 @@ type appRow struct {
 // NewApps gives the pane that looks at w.
 func NewApps(w *World) *Apps {
 	a := &Apps{w: w}
+	a.choice = choice[appRow]{lang: appLanguage(), all: a.list, changed: a.Refresh}
 	a.cols = a.columns()
 	a.keys = a.bindings()
 	return a
@@ -41,27 +44,32 @@ func NewApps(w *World) *Apps {
 
 // Refresh takes in a new snapshot.
 func (a *Apps) Refresh() {
+	a.rows = slices.DeleteFunc(a.list(), func(r appRow) bool { return !a.match(&r) })
+	if a.row() == nil && len(a.rows) > 0 {
+		a.selected = a.rows[0].name
+	}
+	a.Tail.Choose(a.selected)
+}
+
+// list gives a row for every instance.
+func (a *Apps) list() (rows []appRow) {
 	live := map[string]int{}
 	for i := range a.w.Flows {
 		if v := &a.w.Flows[i]; v.Live {
 			live[filter.Callee(v)]++
 		}
 	}
-	a.rows = a.rows[:0]
 	for i := range a.w.Mesh.Apps {
 		app := &a.w.Mesh.Apps[i]
 		if len(app.Instances) == 0 {
-			a.rows = append(a.rows, appRow{name: app.ID, app: app, live: live[app.ID]})
+			rows = append(rows, appRow{name: app.ID, app: app, live: live[app.ID]})
 		}
 		for j := range app.Instances {
 			inst := &app.Instances[j]
-			a.rows = append(a.rows, appRow{name: inst.Name, app: app, inst: inst, live: live[inst.Name]})
+			rows = append(rows, appRow{name: inst.Name, app: app, inst: inst, live: live[inst.Name]})
 		}
 	}
-	if a.row() == nil && len(a.rows) > 0 {
-		a.selected = a.rows[0].name
-	}
-	a.Tail.Choose(a.selected)
+	return rows
 }
 
 func (a *Apps) index() int {
@@ -95,12 +103,17 @@ func (a *Apps) bindings() []Binding {
 		return func(arg string) Action {
 			name := cmp.Or(strings.TrimSpace(arg), a.selected)
 			if name == "" {
-				return Say{"there is no app"}
+				return Say{Text: "there is no app"}
 			}
-			return Do{Command: state.Command{Op: op, App: name}}
+			d := Do{Command: state.Command{Op: op, App: name}}
+			if op == state.Stop {
+				d.Ask = "stop " + name + a.cost(name) + "?"
+			}
+			return d
 		}
 	}
-	return []Binding{
+	stop, start := command(state.Stop), command(state.Start)
+	return append([]Binding{
 		move([]string{"up", "k"}, "up", "select the app above", func() { a.step(-1) }),
 		move([]string{"down", "j"}, "down", "select the app below", func() { a.step(1) }),
 		move([]string{"home", "g"}, "first", "select the first app", func() { a.step(-len(a.rows)) }),
@@ -115,12 +128,39 @@ func (a *Apps) bindings() []Binding {
 			return nil
 		}},
 		{Keys: []string{"r"}, Name: "restart", Arg: "[APP]", Help: "restart the app; calls wait meanwhile", Hint: "restart", Do: command(state.Restart)},
-		{Keys: []string{"s"}, Name: "stop", Arg: "[APP]", Help: "stop the app", Hint: "stop", Do: command(state.Stop)},
-		{Keys: []string{"S"}, Name: "start", Arg: "[APP]", Help: "start the app", Hint: "Start", Do: command(state.Start)},
+		{Keys: []string{"S"}, Name: "stop or start", Help: "stop the app, or start it when it does not run", Hint: "stop/start", Do: func(string) Action {
+			if r := a.row(); r != nil && r.runs() {
+				return stop("")
+			}
+			return start("")
+		}},
+		{Name: "stop", Arg: "[APP]", Help: "stop an app", Do: stop},
+		{Name: "start", Arg: "[APP]", Help: "start an app", Do: start},
 		{Keys: []string{"+", "="}, Name: "scale up", Help: "one more instance", Hint: "more", Do: func(string) Action { return a.scale(1) }},
 		{Keys: []string{"-", "_"}, Name: "scale down", Help: "one instance less", Hint: "less", Do: func(string) Action { return a.scale(-1) }},
 		{Name: "scale", Arg: "APP N", Help: "run N instances of the app", Do: a.scaleTo},
+	}, a.filterKeys("apps")...)
+}
+
+// runs says whether the row has a process, or is about to have one.
+func (r *appRow) runs() bool {
+	return r.phase().Live() || r.phase() == state.Backoff || r.phase() == state.Pending
+}
+
+// cost says what stopping an app or an instance breaks off, "" for nothing.
+func (a *Apps) cost(name string) string {
+	calls := 0
+	for i := range a.w.Mesh.Apps {
+		for _, inst := range a.w.Mesh.Apps[i].Instances {
+			if inst.Name == name || a.w.Mesh.Apps[i].ID == name {
+				calls += inst.Calls
+			}
+		}
 	}
+	if calls == 0 {
+		return ""
+	}
+	return " with " + Plural(calls, "call") + " under way"
 }
 
 func (a *Apps) scale(by int) Action {
@@ -130,9 +170,9 @@ func (a *Apps) scale(by int) Action {
 	}
 	n := len(r.app.Instances) + by
 	if n < 1 {
-		return Say{"the last instance stays; stop the app with s"}
+		return Say{Text: "the last instance stays; S stops the app"}
 	}
-	return Do{Command: state.Command{Op: state.Scale, App: r.app.ID, Count: n}}
+	return a.scaled(r.app.ID, n)
 }
 
 func (a *Apps) scaleTo(arg string) Action {
@@ -143,13 +183,27 @@ func (a *Apps) scaleTo(arg string) Action {
 		}
 	}
 	if len(f) != 2 {
-		return Say{"scale takes an app and a number: scale orders 3"}
+		return Say{Text: "scale takes an app and a number: scale orders 3", Bad: true}
 	}
 	n, err := strconv.Atoi(f[1])
 	if err != nil || n < 0 {
-		return Say{f[1] + " is no number of instances"}
+		return Say{Text: f[1] + " is no number of instances", Bad: true}
 	}
-	return Do{Command: state.Command{Op: state.Scale, App: f[0], Count: n}}
+	return a.scaled(f[0], n)
+}
+
+// scaled asks for n instances of an app, after a question when calls would be
+// broken off.
+func (a *Apps) scaled(app string, n int) Action {
+	d := Do{Command: state.Command{Op: state.Scale, App: app, Count: n}}
+	if have := a.w.Mesh.Find(app); have != nil && n < len(have.Instances) {
+		for _, inst := range have.Instances[n:] {
+			if cost := a.cost(inst.Name); cost != "" {
+				d.Ask = "stop " + inst.Name + cost + "?"
+			}
+		}
+	}
+	return d
 }
 
 // Click selects the row at line y; a click on the selected one shows its logs.

@@ -36,6 +36,14 @@ func scaled(n uint64, step float64, units string) string {
 	return strconv.FormatFloat(v, 'f', digits, 64) + units[i:i+1]
 }
 
+// Plural gives "1 call", "2 calls".
+func Plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return strconv.Itoa(n) + " " + what + "s"
+}
+
 // none stands where there is no value.
 const none = "–"
 

@@ -2,8 +2,9 @@ package pane
 
 import (
 	"slices"
+	"sort"
 	"strconv"
-	"strings"
+	"time"
 
 	"mesh/supervisor/state"
 	"mesh/tui/grid"
@@ -11,26 +12,39 @@ import (
 
 // Logs shows the output of one app or of all of them. Make one with NewLogs.
 type Logs struct {
-	Lines Lines
+	choice[state.Line] // which lines are shown
+	Lines              Lines
 
 	w       *World
 	follow  bool
 	top     uint64 // number of the line at the top, when not following
 	above   int    // lines of it that lie above the top
+	cur     uint64 // number of the selected line; 0: none, as while following
 	wrap    bool
 	times   bool
-	left    int // columns scrolled to the right, when not wrapping
+	left    int             // columns scrolled to the right, when not wrapping
+	seek    time.Time       // the moment to go to when there are lines; zero: none
+	patient int             // how often it may still be that its lines have not come yet
+	clear   uint64          // lines up to this number are not shown
+	marks   map[uint64]bool // by number
 	search  string
-	hit     uint64 // number of the line that was found last; 0: none
-	h, wide int    // lines and columns for text, as drawn last
-	below   int    // lines of output below the last one that was drawn
-	tabs    []int  // where the names of apps were drawn
+	fresh   bool // the search has not found anything yet
+	h, wide int  // lines and columns for text, as drawn last
+	below   int  // lines of output below the last one that was drawn
+	first   int  // the line at the top, as drawn last
+	ends    []int
+	tabs    []int // where the names of apps were drawn
 	keys    []Binding
+
+	kept   []state.Line // those that the filter chooses
+	keptTo uint64       // number of the last line that it was asked about
+	keptOf string       // whose lines they are
 }
 
 // NewLogs gives the pane that looks at w.
 func NewLogs(w *World) *Logs {
-	l := &Logs{w: w, follow: true, wrap: true, h: 1, wide: 80}
+	l := &Logs{w: w, follow: true, wrap: true, h: 1, wide: 80, marks: map[uint64]bool{}}
+	l.choice = choice[state.Line]{lang: lineLanguage(), all: func() []state.Line { return l.Lines.all[max(0, len(l.Lines.all)-500):] }, changed: l.filtered}
 	l.keys = l.bindings()
 	return l
 }
@@ -38,117 +52,126 @@ func NewLogs(w *World) *Logs {
 // Choose turns to the output of an app; "" is all of them.
 func (l *Logs) Choose(app string) {
 	l.Lines.Choose(app)
-	l.follow, l.hit, l.left = true, 0, 0
+	l.follow, l.cur, l.left, l.seek = true, 0, 0, time.Time{}
 }
 
-// Search looks for a text, case aside, from the end of what is shown upwards.
+// Seek goes to the first line after a moment, as soon as there are lines.
+func (l *Logs) Seek(at time.Time) { l.seek, l.patient = at, 3 }
+
+// sought goes where Seek wants to be.
+func (l *Logs) sought() {
+	all := l.list()
+	if l.seek.IsZero() || len(all) == 0 {
+		return
+	}
+	i := sort.Search(len(all), func(i int) bool { return !all[i].At.Before(l.seek) })
+	if l.patient--; i == len(all) && l.patient > 0 {
+		return
+	}
+	l.seek = time.Time{}
+	l.selectLine(min(i, len(all)-1))
+	l.show(l.index(l.cur))
+}
+
+// filtered takes another filter into account: the selected line stays in sight,
+// or the one after it.
+func (l *Logs) filtered() {
+	l.kept, l.keptTo = nil, 0
+	all := l.list()
+	if l.follow || len(all) == 0 {
+		l.follow, l.cur = true, 0
+		return
+	}
+	l.selectLine(min(l.index(max(l.cur, l.top)), len(all)-1))
+	l.show(l.index(l.cur))
+}
+
+// list gives the lines that are shown, oldest first.
+func (l *Logs) list() []state.Line {
+	all := l.Lines.all
+	if !l.filter.Empty() {
+		if l.keptOf != l.Lines.app || (len(all) > 0 && l.keptTo > all[len(all)-1].Seq) {
+			l.kept, l.keptTo, l.keptOf = nil, 0, l.Lines.app
+		}
+		if len(all) > 0 {
+			l.kept = l.kept[indexOf(l.kept, all[0].Seq):]
+			for i := indexOf(all, l.keptTo+1); i < len(all); i++ {
+				if l.match(&all[i]) {
+					l.kept = append(l.kept, all[i])
+				}
+			}
+			l.keptTo = all[len(all)-1].Seq
+		}
+		all = l.kept
+	}
+	if l.clear > 0 {
+		all = all[indexOf(all, l.clear+1):]
+	}
+	return all
+}
+
+// Search looks for a text, case aside, from the selected line upwards.
 func (l *Logs) Search(text string) Action {
-	l.search, l.hit = text, 0
+	l.search, l.fresh = text, true
 	if text == "" {
 		return nil
 	}
 	return l.find(-1)
 }
 
-// Searched gives the text that is looked for.
-func (l *Logs) Searched() string { return l.search }
-
 // find goes to the next line with the text in a direction.
 func (l *Logs) find(step int) Action {
 	if l.search == "" {
 		return Prompt{Kind: PromptSearch}
 	}
-	all := l.Lines.all
-	i := l.index(l.hit)
-	if l.hit == 0 {
-		i = len(all) - 1
-		if !l.follow {
-			i = min(l.index(l.top)+l.h, len(all)) - 1
-		}
-		i -= step // the line itself counts too
+	all := l.list()
+	i := len(all)
+	switch {
+	case l.fresh && !l.follow: // what is on the screen counts, too
+		i = min(l.first+len(l.ends), len(all))
+	case l.cur != 0:
+		i = l.index(l.cur)
 	}
+	hit, ok := l.hit(i, step)
+	if !ok && l.fresh {
+		hit, ok = l.hit(i-1, 1)
+	}
+	switch {
+	case ok:
+		l.selectLine(hit)
+		l.fresh = false
+		l.show(hit)
+		return nil
+	case l.fresh:
+		return Say{Text: strconv.Quote(l.search) + " is not in these lines"}
+	}
+	return Say{Text: "no more " + strconv.Quote(l.search) + " in this direction"}
+}
+
+// hit gives the next line after line i, in a direction, that has the text.
+func (l *Logs) hit(i, step int) (line int, ok bool) {
+	all := l.list()
 	for i += step; i >= 0 && i < len(all); i += step {
 		if grid.Find(all[i].Text, l.search) {
-			l.hit = all[i].Seq
-			l.show(i)
-			return nil
+			return i, true
 		}
 	}
-	if l.hit != 0 {
-		return Say{"no more " + strconv.Quote(l.search) + " in this direction"}
-	}
-	return Say{strconv.Quote(l.search) + " is not in these lines"}
+	return 0, false
 }
 
 // index gives the place of the line of that number, or of the first after it.
-func (l *Logs) index(seq uint64) int {
-	i, _ := slices.BinarySearchFunc(l.Lines.all, seq, func(x state.Line, seq uint64) int {
-		switch {
-		case x.Seq < seq:
-			return -1
-		case x.Seq > seq:
-			return 1
-		}
-		return 0
-	})
-	return i
+func (l *Logs) index(seq uint64) int { return indexOf(l.list(), seq) }
+
+func indexOf(lines []state.Line, seq uint64) int {
+	return sort.Search(len(lines), func(i int) bool { return lines[i].Seq >= seq })
 }
 
-// show brings line i to the middle.
-func (l *Logs) show(i int) {
-	l.follow, l.top, l.above = false, l.Lines.all[i].Seq, 0
-	l.Scroll(-l.h / 2)
-	if top, above := l.end(); l.top > top || (l.top == top && l.above > above) {
-		l.top, l.above = top, above
-	}
-}
-
-// rows gives the lines of the screen that line i takes.
-func (l *Logs) rows(i int) int {
+// rows gives the lines of the screen that a line takes.
+func (l *Logs) rows(line *state.Line) int {
 	if !l.wrap {
 		return 1
 	}
-	return grid.Lines(l.Lines.all[i].Text, l.wide)
-}
-
-// Scroll moves by n lines of the screen; reaching the end follows again.
-func (l *Logs) Scroll(n int) {
-	all := l.Lines.all
-	if len(all) == 0 || (l.follow && n >= 0) {
-		return
-	}
-	if l.follow {
-		l.top, l.above = l.end()
-		l.follow = false
-	}
-	i := min(l.index(l.top), len(all)-1)
-	sub := l.above + n
-	for sub < 0 && i > 0 {
-		i--
-		sub += l.rows(i)
-	}
-	sub = max(0, sub)
-	for sub >= l.rows(i) && i < len(all)-1 {
-		sub -= l.rows(i)
-		i++
-	}
-	l.top, l.above = all[i].Seq, min(sub, l.rows(i)-1)
-	if top, above := l.end(); n > 0 && (l.top > top || (l.top == top && l.above >= above)) {
-		l.follow = true
-	}
-}
-
-// end gives the place of the top when the last line is at the bottom.
-func (l *Logs) end() (top uint64, above int) {
-	left := l.h
-	for i, line := range slices.Backward(l.Lines.all) {
-		n := l.rows(i)
-		top, above = line.Seq, max(0, n-left)
-		if left -= n; left <= 0 {
-			break
-		}
-	}
-	return top, above
+	return grid.Lines(line.Text, l.wide)
 }
 
 // apps gives the choices: all, then every app.
@@ -169,46 +192,16 @@ func (l *Logs) stepApp(n int) {
 	l.Choose(names[(slices.Index(names, app)+n+len(names))%len(names)])
 }
 
-// Bindings gives what keys do here.
-func (l *Logs) Bindings() []Binding { return l.keys }
-
-func (l *Logs) bindings() []Binding {
-	act := func(keys []string, name, help, hint string, f func() Action) Binding {
-		return Binding{Keys: keys, Name: name, Help: help, Hint: hint, Do: func(string) Action { return f() }}
-	}
-	return []Binding{
-		move([]string{"up", "k"}, "up", "a line up", func() { l.Scroll(-1) }),
-		move([]string{"down", "j"}, "down", "a line down", func() { l.Scroll(1) }),
-		move([]string{"pgup", "ctrl+b"}, "page up", "a page up", func() { l.Scroll(-max(1, l.h-1)) }),
-		move([]string{"pgdown", "ctrl+f"}, "page down", "a page down", func() { l.Scroll(max(1, l.h-1)) }),
-		move([]string{"home", "g"}, "first", "the oldest line", func() { l.Scroll(-1 << 30) }),
-		act([]string{"end", "G", "f"}, "follow", "the newest line, and follow", "follow", func() Action { l.follow, l.hit = true, 0; return nil }),
-		act([]string{"tab"}, "next app", "the logs of the next app", "app", func() Action { l.stepApp(1); return nil }),
-		move([]string{"shift+tab"}, "app before", "the logs of the app before", func() { l.stepApp(-1) }),
-		move([]string{"a"}, "all apps", "the logs of all apps", func() { l.Choose("") }),
-		{Name: "logs", Arg: "[APP]", Help: "the logs of an app", Do: func(arg string) Action { return Show{View: ViewLogs, App: strings.TrimSpace(arg)} }},
-		{Keys: []string{"/"}, Name: "search", Arg: "[TEXT]", Help: "look for a text", Hint: "search", Do: func(arg string) Action {
-			if arg == "" {
-				return Prompt{Kind: PromptSearch, Text: l.search}
-			}
-			return l.Search(arg)
-		}},
-		act([]string{"n"}, "next hit", "the next line with it, upwards", "", func() Action { return l.find(-1) }),
-		act([]string{"N"}, "hit before", "the line with it before, downwards", "", func() Action { return l.find(1) }),
-		act([]string{"w"}, "wrap", "wrap long lines, or cut them", "wrap", func() Action { l.wrap, l.left, l.above = !l.wrap, 0, 0; return nil }),
-		move([]string{"t"}, "times", "show when each line came", func() { l.times = !l.times }),
-		move([]string{"left", "h"}, "left", "go left in lines that are cut", func() { l.left = max(0, l.left-8) }),
-		move([]string{"right", "l"}, "right", "go right in lines that are cut", func() {
-			if !l.wrap {
-				l.left = min(l.left+8, 10_000)
-			}
-		}),
-	}
-}
-
-// Click chooses the app whose name was clicked.
+// Click chooses the app whose name was clicked, or the line.
 func (l *Logs) Click(x, y int) Action {
 	if y != 0 {
+		for i, end := range l.ends {
+			if y-1 < end {
+				l.pause()
+				l.selectLine(l.first + i)
+				break
+			}
+		}
 		return nil
 	}
 	names := l.apps()

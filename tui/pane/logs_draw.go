@@ -14,8 +14,9 @@ func (l *Logs) Draw(area grid.Area) {
 	l.below = 0
 	defer l.drawApps(area.Rows(0, 1)) // when it is known how much lies below
 	body := area.Rows(1, -1)
+	l.sought()
 	app, _ := l.Lines.Want()
-	all := l.Lines.all
+	all := l.list()
 	names := 0
 	if app == "" || l.several(app) {
 		names = l.names(w)
@@ -28,18 +29,27 @@ func (l *Logs) Draw(area grid.Area) {
 		margin += len(clock) + 1
 	}
 	l.h, l.wide = max(1, h-1), max(1, w-margin)
-	if len(all) == 0 {
-		body.Text(2, 1, "no output yet", t.Dim)
+	if l.ends = l.ends[:0]; len(all) == 0 {
+		switch {
+		case !l.filter.Empty():
+			body.Text(2, 1, "no line matches the filter "+l.Filtered()+": x shows all of them", t.Dim)
+		case l.clear > 0:
+			body.Text(2, 1, "nothing since: c shows the lines before", t.Dim)
+		default:
+			body.Text(2, 1, "no output yet", t.Dim)
+		}
 		return
 	}
 	top, above := l.top, l.above
 	if l.follow {
 		top, above = l.end()
 	}
-	y := -min(above, l.rows(min(l.index(top), len(all)-1))-1)
-	for i := min(l.index(top), len(all)-1); i < len(all) && y < l.h; i++ {
+	l.first = min(l.index(top), len(all)-1)
+	y := -min(above, l.rows(&all[l.first])-1)
+	for i := l.first; i < len(all) && y < l.h; i++ {
 		y = l.drawLine(body, y, &all[i], names, margin)
 		l.below = len(all) - 1 - i
+		l.ends = append(l.ends, y)
 	}
 }
 
@@ -73,8 +83,14 @@ func (l *Logs) drawLine(body grid.Area, y int, line *state.Line, names, margin i
 		one.Instance = ""
 		drawMargin(gutter, y+i, &one, names, t)
 	}
-	if line.Seq == l.hit {
-		body.Text(margin-1, y, "▸", t.Key)
+	if l.marks[line.Seq] {
+		body.Text(margin-2, y, "●", t.Warn.Bold())
+	}
+	if line.Seq == l.cur {
+		for i := range n {
+			body.Paint(0, y+i, w, t.Selected)
+		}
+		body.Text(margin-1, y, "▸", t.Key.With(t.Selected))
 	}
 	return y + n
 }
@@ -102,8 +118,14 @@ func (l *Logs) drawApps(a grid.Area) {
 	t := l.w.Theme
 	app, _ := l.Lines.Want()
 	right := ""
+	if !l.filter.Empty() {
+		right = "&" + l.Filtered() + " "
+	}
 	if l.search != "" {
-		right = "/" + l.search + " "
+		right += "/" + l.search + " "
+	}
+	if n := len(l.marks); n > 0 {
+		right += "●" + strconv.Itoa(n) + " "
 	}
 	if l.Lines.skipped > 0 {
 		right += strconv.FormatUint(l.Lines.skipped, 10) + " lines too fast to show "

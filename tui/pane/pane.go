@@ -1,5 +1,5 @@
-// Package pane holds the parts of the screen: apps, streams, chunk lanes, logs
-// and topology.
+// Package pane holds the parts of the screen: apps, streams, chunk lanes, logs,
+// topology, components and the plan of an edit.
 //
 // A pane is a plain struct. The screen hands it a World, the snapshot that all
 // panes look at, and an area to draw on; the pane hands back its key bindings,
@@ -29,13 +29,15 @@ type World struct {
 // View names one of the screen's views.
 type View int
 
-// The views, in the order of their keys 1 to 5.
+// The views, in the order of their keys 1 to 7.
 const (
 	ViewApps View = iota
 	ViewStreams
 	ViewLanes
 	ViewLogs
 	ViewTopology
+	ViewComponents
+	ViewPlan
 	Views // how many there are
 )
 
@@ -44,7 +46,19 @@ func (v View) String() string {
 	if v < 0 || v >= Views {
 		return "?"
 	}
-	return [...]string{"Apps", "Streams", "Lanes", "Logs", "Topology"}[v]
+	return [...]string{"Apps", "Streams", "Lanes", "Logs", "Topology", "Components", "Plan"}[v]
+}
+
+// Short gives a title for narrow terminals.
+func (v View) Short() string {
+	switch v {
+	case ViewTopology:
+		return "Topo"
+	case ViewComponents:
+		return "Comps"
+	case ViewApps, ViewStreams, ViewLanes, ViewLogs, ViewPlan, Views:
+	}
+	return v.String()
 }
 
 // Action is what a key asks the screen to do; nil asks for nothing.
@@ -60,10 +74,15 @@ type Do struct {
 type Show struct {
 	View   View
 	Back   bool
-	App    string // whose lines the logs show
-	Flow   string // whose chunks the lanes show
-	Filter string // of the streams
+	App    string    // whose lines the logs show
+	At     time.Time // the moment that the logs show; zero: the end
+	Flow   string    // whose chunks the lanes show
+	Filter string    // of the streams
 }
+
+// Open opens a file of the mesh in the user's editor. Place is "file:line:column",
+// "" for mesh.toml at its first mistake.
+type Open struct{ Place string }
 
 // Prompt opens the line for input.
 type Prompt struct {
@@ -71,15 +90,18 @@ type Prompt struct {
 	Text string // what stands in it at first
 }
 
-// Say shows a short message.
-type Say struct{ Text string }
+// Say shows a short message, Bad when something did not work.
+type Say struct {
+	Text string
+	Bad  bool
+}
 
 // PromptKind is what the line for input is for.
 type PromptKind int
 
 // The kinds of input.
 const (
-	PromptFilter  PromptKind = iota // of the streams
+	PromptFilter  PromptKind = iota // of the list that is shown
 	PromptSearch                    // in the logs
 	PromptPalette                   // for a command
 )
@@ -91,7 +113,7 @@ type Ask int
 const (
 	AskQuit    Ask = iota
 	AskRaw         // show the logs as they come, without the screen
-	AskEdit        // open mesh.toml
+	AskUndo        // put mesh.toml back to what ran before
 	AskFreeze      // or thaw
 	AskBack        // to the view before
 	AskHelp        // show the keys
@@ -100,6 +122,7 @@ const (
 
 func (Ask) action()    {}
 func (Do) action()     {}
+func (Open) action()   {}
 func (Show) action()   {}
 func (Prompt) action() {}
 func (Say) action()    {}

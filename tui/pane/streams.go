@@ -14,9 +14,10 @@ import (
 // Streams lists the invocations, the live ones on top. Make one with
 // NewStreams.
 type Streams struct {
+	choice[flow.View]
+
 	w        *World
 	rates    rates
-	filter   *filter.Filter
 	rows     []streamRow
 	selected string // id of the selected flow
 	follow   bool   // the selection stays on the first row
@@ -38,6 +39,7 @@ type streamRow struct {
 // NewStreams gives the pane that looks at w.
 func NewStreams(w *World) *Streams {
 	s := &Streams{w: w, follow: true, sort: -1}
+	s.choice = choice[flow.View]{lang: filter.Flows(), all: func() []flow.View { return w.Flows }, changed: s.filtered}
 	s.cols = s.columns()
 	s.keys = s.bindings()
 	return s
@@ -53,7 +55,7 @@ func (s *Streams) Refresh() {
 func (s *Streams) choose() {
 	s.rows = s.rows[:0]
 	for i := range s.w.Flows {
-		if v := &s.w.Flows[i]; s.filter.Match(v) {
+		if v := &s.w.Flows[i]; s.match(v) {
 			s.rows = append(s.rows, streamRow{v, filter.Diagnose(v), i})
 		}
 	}
@@ -77,17 +79,14 @@ func (s *Streams) choose() {
 	}
 }
 
-// Filter sets what is shown; nil shows everything.
-func (s *Streams) Filter(f *filter.Filter) {
-	s.filter, s.top = f, 0
+// filtered takes another filter into account.
+func (s *Streams) filtered() {
+	s.top = 0
 	s.choose()
 	if s.index() < 0 && len(s.rows) > 0 {
 		s.selected = s.rows[0].ID
 	}
 }
-
-// Filtered gives the text of the filter, "" when everything is shown.
-func (s *Streams) Filtered() string { return s.filter.String() }
 
 // Selected gives the id of the selected flow, "" when there is none.
 func (s *Streams) Selected() string { return s.selected }
@@ -109,7 +108,7 @@ func (s *Streams) Step(n int) {
 func (s *Streams) Bindings() []Binding { return s.keys }
 
 func (s *Streams) bindings() []Binding {
-	return []Binding{
+	return append([]Binding{
 		move([]string{"up", "k"}, "up", "select the stream above", func() { s.Step(-1) }),
 		move([]string{"down", "j"}, "down", "select the stream below", func() { s.Step(1) }),
 		move([]string{"pgup", "ctrl+b"}, "page up", "a page up", func() { s.Step(-max(1, s.page-1)) }),
@@ -118,12 +117,10 @@ func (s *Streams) bindings() []Binding {
 		move([]string{"end", "G"}, "last", "select the last stream", func() { s.Step(len(s.rows)) }),
 		{Keys: []string{"enter"}, Name: "lanes", Help: "the chunk lanes of the stream", Hint: "lanes", Do: func(string) Action {
 			if s.index() < 0 {
-				return Say{"there is no stream to show"}
+				return Say{Text: "there is no stream to show", Bad: true}
 			}
 			return Show{View: ViewLanes, Flow: s.selected}
 		}},
-		{Keys: []string{"/"}, Name: "filter", Arg: "[FILTER]", Help: "show only some streams", Hint: "filter", Do: s.prompt},
-		move([]string{"x"}, "no filter", "show all streams again", func() { s.Filter(nil) }),
 		{Keys: []string{"o", ">"}, Name: "sort", Arg: "[COLUMN]", Help: "sort by the next column", Hint: "order", Do: s.sortBy},
 		move([]string{"<"}, "sort back", "sort by the column before", func() { s.nextSort(-1) }),
 		move([]string{"O"}, "turn order", "turn the order round", func() { s.down = !s.down; s.choose() }),
@@ -132,20 +129,13 @@ func (s *Streams) bindings() []Binding {
 			s.choose()
 			return nil
 		}},
-		{Keys: []string{"l"}, Name: "callee logs", Help: "the logs of the app that is called", Do: func(string) Action {
+		{Keys: []string{"l"}, Name: "callee logs", Help: "the logs of the app that is called, from when it was", Hint: "logs", Do: func(string) Action {
 			if i := s.index(); i >= 0 {
-				return Show{View: ViewLogs, App: s.rows[i].Callee}
+				return Show{View: ViewLogs, App: s.rows[i].Callee, At: s.rows[i].Begun}
 			}
 			return nil
 		}},
-	}
-}
-
-func (s *Streams) prompt(arg string) Action {
-	if arg == "" {
-		return Prompt{Kind: PromptFilter, Text: s.Filtered()}
-	}
-	return Show{View: ViewStreams, Filter: arg}
+	}, s.filterKeys("streams")...)
 }
 
 func (s *Streams) sortBy(arg string) Action {
@@ -166,7 +156,7 @@ func (s *Streams) sortBy(arg string) Action {
 		}
 		names = append(names, s.cols[i].title)
 	}
-	return Say{"sort by one of " + strings.Join(names, ", ")}
+	return Say{Text: "sort by one of " + strings.Join(names, ", "), Bad: true}
 }
 
 // nextSort goes to the next column that can be sorted by; beyond the last one

@@ -13,9 +13,12 @@ import (
 // Topology shows who calls whom, and how much passes between them now. Make
 // one with NewTopology.
 type Topology struct {
+	choice[edge]
+
 	w        *World
 	rates    *rates
-	edges    []edge
+	every    []edge // all of them
+	edges    []edge // those that the filter chooses
 	selected [2]string
 	top      int
 	keys     []Binding
@@ -34,7 +37,8 @@ type edge struct {
 // NewTopology gives the pane that looks at w; rates come from the streams.
 func NewTopology(w *World, s *Streams) *Topology {
 	t := &Topology{w: w, rates: &s.rates}
-	t.keys = []Binding{
+	t.choice = choice[edge]{lang: edgeLanguage(), all: func() []edge { return t.every }, changed: t.choose}
+	t.keys = append([]Binding{
 		move([]string{"up", "k"}, "up", "select the edge above", func() { t.Wheel(-1, 0) }),
 		move([]string{"down", "j"}, "down", "select the edge below", func() { t.Wheel(1, 0) }),
 		{Keys: []string{"enter"}, Name: "edge streams", Help: "the streams between the two", Hint: "streams", Do: func(string) Action {
@@ -43,7 +47,7 @@ func NewTopology(w *World, s *Streams) *Topology {
 			}
 			return nil
 		}},
-	}
+	}, t.filterKeys("edges")...)
 	return t
 }
 
@@ -89,11 +93,22 @@ func (t *Topology) Refresh() {
 			get(app.ID, d.App).declared = true
 		}
 	}
-	t.edges = t.edges[:0]
+	t.every = t.every[:0]
 	for _, e := range all {
-		t.edges = append(t.edges, *e)
+		t.every = append(t.every, *e)
 	}
-	slices.SortFunc(t.edges, func(a, b edge) int { return cmp.Or(cmp.Compare(a.from, b.from), cmp.Compare(a.to, b.to)) })
+	slices.SortFunc(t.every, func(a, b edge) int { return cmp.Or(cmp.Compare(a.from, b.from), cmp.Compare(a.to, b.to)) })
+	t.choose()
+}
+
+// choose keeps the edges that the filter chooses.
+func (t *Topology) choose() {
+	t.edges = t.edges[:0]
+	for i := range t.every {
+		if t.match(&t.every[i]) {
+			t.edges = append(t.edges, t.every[i])
+		}
+	}
 	if t.index() < 0 && len(t.edges) > 0 {
 		t.selected = [2]string{t.edges[0].from, t.edges[0].to}
 	}
@@ -113,6 +128,9 @@ func (t *Topology) Wheel(n, _ int) {
 
 // Click selects the edge at line y.
 func (t *Topology) Click(_, y int) Action {
+	if !t.filter.Empty() {
+		y--
+	}
 	if i := t.top + y - 1; y >= 1 && i < len(t.edges) {
 		t.selected = [2]string{t.edges[i].from, t.edges[i].to}
 	}
@@ -124,8 +142,17 @@ func (t *Topology) Draw(a grid.Area) {
 	w, h := a.Size()
 	th := t.w.Theme
 	if len(t.edges) == 0 {
-		a.Text(2, 1, "no calls yet: an edge appears for every pair of apps that talk", th.Dim)
+		if t.filter.Empty() {
+			a.Text(2, 1, "no calls yet: an edge appears for every pair of apps that talk", th.Dim)
+		} else {
+			a.Text(2, 1, "no edge matches the filter "+t.Filtered()+": x shows all of them", th.Dim)
+		}
 		return
+	}
+	if !t.filter.Empty() {
+		drawFilter(a.Rows(0, 1), t.Filtered(), len(t.edges), len(t.every), "edges", th)
+		a = a.Rows(1, -1)
+		h--
 	}
 	name := 6
 	for i := range t.edges {

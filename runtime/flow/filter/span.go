@@ -5,14 +5,22 @@ import (
 	"time"
 )
 
-// clocks are the ways to write a time of day, each with the length of time that
-// it stands for.
-var clocks = [...]struct {
+// clock is a way to write a time of day, with the length of time that it stands
+// for.
+type clock struct {
 	layout string
 	long   time.Duration
-}{
-	{"15:04", time.Minute}, {"15:04:05", time.Second}, {"15:04:05.0", 100 * time.Millisecond},
-	{"15:04:05.00", 10 * time.Millisecond}, {"15:04:05.000", time.Millisecond}, {"15:04:05.000000", time.Microsecond},
+}
+
+func clocks() []clock {
+	return []clock{
+		{"15:04", time.Minute},
+		{"15:04:05", time.Second},
+		{"15:04:05.0", 100 * time.Millisecond},
+		{"15:04:05.00", 10 * time.Millisecond},
+		{"15:04:05.000", time.Millisecond},
+		{"15:04:05.000000", time.Microsecond},
+	}
 }
 
 // moment is a time of day, as exact as it was written.
@@ -22,14 +30,14 @@ type moment struct {
 }
 
 func readMoment(s string) (m moment, ok bool) {
-	for _, c := range clocks {
+	for _, c := range clocks() {
 		if len(s) != len(c.layout) {
 			continue
 		}
 		if t, err := time.Parse(c.layout, s); err == nil {
-			h, min, sec := t.Clock()
+			h, m, sec := t.Clock()
 			return moment{
-				time.Duration(h)*time.Hour + time.Duration(min)*time.Minute + time.Duration(sec)*time.Second + time.Duration(t.Nanosecond()), c.long,
+				time.Duration(h)*time.Hour + time.Duration(m)*time.Minute + time.Duration(sec)*time.Second + time.Duration(t.Nanosecond()), c.long,
 			}, true
 		}
 	}

@@ -1,0 +1,51 @@
+package pane
+
+import "mesh/runtime/flow/filter"
+
+// choice is the filter of a list with rows of type T. Panes embed it.
+type choice[T any] struct {
+	lang    *filter.Language[T]
+	filter  *filter.Of[T]
+	all     func() []T // what there is to choose from
+	changed func()     // takes another filter into account
+}
+
+// Match says whether the filter chooses a row.
+func (c *choice[T]) match(row *T) bool { return c.filter.Match(row) }
+
+// SetFilter shows only what a filter chooses; "" shows everything. When the text
+// cannot be read, the *filter.Error says why, and nothing changes.
+func (c *choice[T]) SetFilter(text string) error {
+	f, err := c.lang.Parse(text)
+	if err != nil {
+		return err
+	}
+	c.filter = f
+	c.changed()
+	return nil
+}
+
+// Filtered gives the text of the filter, "" when everything is shown.
+func (c *choice[T]) Filtered() string { return c.filter.String() }
+
+// Complete proposes how a filter goes on.
+func (c *choice[T]) Complete(text string) filter.Completion { return c.lang.Complete(text, c.all()) }
+
+// filterKeys are the keys of a list that can be filtered.
+func (c *choice[T]) filterKeys(what string) []Binding {
+	return []Binding{
+		{Keys: []string{"/"}, Name: "filter", Arg: "[FILTER]", Help: "show only some " + what, Hint: "filter", Do: func(arg string) Action {
+			if arg == "" {
+				return Prompt{Kind: PromptFilter, Text: c.Filtered()}
+			}
+			if err := c.SetFilter(arg); err != nil {
+				return Say{Text: err.Error(), Bad: true}
+			}
+			return nil
+		}},
+		{Keys: []string{"x"}, Name: "no filter", Help: "show all " + what + " again", Do: func(string) Action {
+			_ = c.SetFilter("") // blank text is always right
+			return nil
+		}},
+	}
+}
