@@ -30,7 +30,7 @@ type Disappointed interface {
 type router struct {
 	appID, namespace string
 	transport        atomic.Pointer[stream.Transport] // may change while calls run
-	caller           stream.Caller
+	stamp            *stream.Stamp
 	self             *Sidecar
 	peers            *Peers
 	names            Names
@@ -50,13 +50,11 @@ func (r *router) Handle(ctx context.Context, c *stream.Call) (*stream.Reply, err
 		c.Flow.Route(r.self.local)
 		return r.self.callApp(ctx, c)
 	}
-	to := *c
-	to.AppID = appID
-	to.Header = r.caller.Stamp(c.Header, appID)
+	to := c.StampedBy(r.stamp, appID)
 	if g := r.peers.find(appID); g != nil {
-		return r.here(ctx, &to, g)
+		return r.here(ctx, to, g)
 	}
-	return r.elsewhere(ctx, &to)
+	return r.elsewhere(ctx, to)
 }
 
 // split takes a namespace off an app id: "app" or "app.namespace".

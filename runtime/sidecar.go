@@ -140,8 +140,8 @@ func (s *Sidecar) newAPI() *api.API {
 	ip, _, _ := net.SplitHostPort(s.wire)
 	r := &router{
 		appID: s.o.AppID, namespace: s.o.Namespace,
-		caller: stream.Caller{AppID: s.o.AppID, Namespace: s.o.Namespace, Addr: ip, Host: host},
-		self:   s, peers: s.o.Peers, names: s.o.Names,
+		stamp: stream.Caller{AppID: s.o.AppID, Namespace: s.o.Namespace, Addr: ip, Host: host}.Stamp(),
+		self:  s, peers: s.o.Peers, names: s.o.Names,
 	}
 	s.router = r
 	s.Use(s.o.Transport)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"sync"
 
 	"mesh/runtime/flow"
@@ -48,9 +49,9 @@ func (a *App) roundTrip(ctx context.Context, c *stream.Call) (*stream.Reply, err
 		Method: c.Verb, URL: u, Host: a.o.Addr, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: make(http.Header, len(c.Header)+1),
 	}).WithContext(ctx)
-	for key, values := range c.Header {
+	for key, values := range c.Headers {
 		if name, ok := stream.RequestToApp(key); ok {
-			req.Header[name] = values
+			req.Header[name] = slices.Clone(values) // net/http may look at them when the call is over
 		}
 	}
 	if a.o.Token != "" {

@@ -31,7 +31,7 @@ func (a *App) appendHead(b []byte, c *stream.Call) ([]byte, error) {
 	b = append(b, " HTTP/1.1\r\nHost: "...)
 	b = append(b, a.o.Addr...)
 	b = append(b, "\r\n"...)
-	for key, values := range c.Header {
+	for key, values := range c.Headers {
 		name, ok := stream.RequestToApp(key)
 		if !ok || (key == tokenHeader && a.o.Token != "") {
 			continue

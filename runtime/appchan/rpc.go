@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"net"
 	"sync"
@@ -161,7 +162,7 @@ func (c *rpcConn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method s
 // outgoing gives the context with which the app is called: the headers of a
 // Call as metadata, and our token.
 func (a *App) outgoing(ctx context.Context, c *stream.Call) context.Context {
-	md := rpc.FromHTTP(c.Header)
+	md := rpc.FromHTTP(maps.Collect(c.Headers))
 	delete(md, rpc.KeyToken)
 	if a.o.Token != "" {
 		md.Set(rpc.KeyToken, a.o.Token)

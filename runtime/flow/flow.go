@@ -130,6 +130,7 @@ type Flow struct {
 	replied atomic.Int64 // when the reply's head arrived; 0: not yet
 	ended   atomic.Int64 // when it ended; 0: live
 	err     atomic.Pointer[string]
+	marks   atomic.Int32            // that its lanes have room for
 	capture atomic.Pointer[capture] // nil: its bytes are not wanted
 
 	lane [lanes]Lane

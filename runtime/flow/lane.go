@@ -72,7 +72,7 @@ func (f *Flow) Mark(d Dir, h Hop, n int) {
 		}
 		r := l.ring.Load()
 		if r == nil || (i >= uint64(len(r.marks)) && len(r.marks) < maxMarks) {
-			r = l.grow(f.rec, r, i)
+			r = l.grow(f, r, i)
 		}
 		r.gaps.add(g)
 		r.marks[i&uint64(len(r.marks)-1)].set(i, t, int64(n))
@@ -104,16 +104,20 @@ func (f *Flow) Finish(d Dir, h Hop) {
 }
 
 // grow gives a larger ring, or the old one when the budget is used up.
-func (l *Lane) grow(rec *Recorder, old *ring, i uint64) *ring {
+func (l *Lane) grow(f *Flow, old *ring, i uint64) *ring {
 	size := firstMarks
 	if old != nil {
 		size = 2 * len(old.marks)
 	}
-	if old != nil && !rec.take(size-len(old.marks)) {
-		return old
-	}
 	if old == nil {
-		rec.takeAlways(size)
+		f.rec.takeAlways(size)
+		f.marks.Add(int32(size))
+	} else {
+		more := size - len(old.marks)
+		if !f.rec.take(more) {
+			return old
+		}
+		f.marks.Add(int32(more))
 	}
 	r := &ring{marks: make([]mark, size)}
 	if old == nil { // the first chunk moves in

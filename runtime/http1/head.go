@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/textproto"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -54,12 +55,13 @@ func (r *Response) parse(b []byte, with *http.Request) error {
 		return malformed("the request line does not end with CR LF")
 	}
 	q := &r.req
+	header := q.Header
 	*q = *with
 	if err := r.parseLine(line); err != nil {
 		return err
 	}
 	var err error
-	if q.Header, err = parseFields(text); err != nil {
+	if q.Header, r.vals, err = parseFields(text, header, r.vals); err != nil {
 		return err
 	}
 	if err := r.parseHost(); err != nil {
@@ -137,22 +139,25 @@ func plainTarget(s string) bool {
 	return true
 }
 
-// parseFields reads header lines up to an empty one, which must be the last.
-func parseFields(text string) (http.Header, error) {
+// parseFields reads header lines up to an empty one, which must be the last. It
+// uses the empty map and slice that it is given when there is room.
+func parseFields(text string, header http.Header, values []string) (http.Header, []string, error) {
 	n := strings.Count(text, "\n")
-	header := make(http.Header, n)
-	values := make([]string, 0, n)
+	if header == nil {
+		header = make(http.Header, n)
+	}
+	values = slices.Grow(values, n)
 	for {
 		line, rest, ok := strings.Cut(text, "\r\n")
 		if !ok {
-			return nil, malformed("a header line does not end with CR LF")
+			return nil, nil, malformed("a header line does not end with CR LF")
 		}
 		if text = rest; line == "" {
-			return header, nil
+			return header, values, nil
 		}
 		key, value, err := parseField(line)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if old, ok := header[key]; ok {
 			header[key] = append(old, value)

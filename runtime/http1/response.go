@@ -32,10 +32,12 @@ const discardMax = 256 << 10
 
 // Response writes the reply to one request. What was written goes out with the
 // next flush, or when the buffer is full, together with the head. One goroutine
-// uses it.
+// uses it. It, the request and the request's headers serve the next request of
+// the connection when this one has been served: none of them may be kept.
 type Response struct {
 	c    *conn
 	req  http.Request
+	vals []string // the values of the headers lie here
 	url  url.URL
 	body Body
 

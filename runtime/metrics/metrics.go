@@ -48,10 +48,11 @@ type family struct {
 
 	histogram bool
 	mu        sync.RWMutex
-	series    map[string]*series // by the values of the labels, joined
+	series    map[string]*Series // by the values of the labels, joined
 }
 
-type series struct {
+// Series is one combination of the labels of a metric. A nil Series counts nothing.
+type Series struct {
 	values  []string
 	count   atomic.Uint64
 	sum     atomic.Uint64   // bits of a float64: milliseconds
@@ -85,19 +86,42 @@ func (r *Registry) Gauges(m Metric, values func(yield func(value float64, labels
 
 // Count adds one to a counter. The values are those of the metric's labels, in
 // their order.
-func (r *Registry) Count(m Metric, values ...string) {
-	if r == nil {
-		return
-	}
-	r.family(m, false).at(values).count.Add(1)
-}
+func (r *Registry) Count(m Metric, values ...string) { r.Counter(m, values...).Add() }
 
 // Observe adds a duration to a histogram of milliseconds.
 func (r *Registry) Observe(m Metric, took time.Duration, values ...string) {
+	r.Histogram(m, values...).Observe(took)
+}
+
+// Counter gives the series of a counter for those values of its labels, for who
+// counts often and would not look for it each time.
+func (r *Registry) Counter(m Metric, values ...string) *Series {
 	if r == nil {
+		return nil
+	}
+	return r.family(m, false).at(values)
+}
+
+// Histogram is Counter for a histogram of milliseconds.
+func (r *Registry) Histogram(m Metric, values ...string) *Series {
+	if r == nil {
+		return nil
+	}
+	return r.family(m, true).at(values)
+}
+
+// Add adds one to a counter.
+func (s *Series) Add() {
+	if s != nil {
+		s.count.Add(1)
+	}
+}
+
+// Observe adds a duration to a histogram.
+func (s *Series) Observe(took time.Duration) {
+	if s == nil {
 		return
 	}
-	s := r.family(m, true).at(values)
 	ms := float64(took) / float64(time.Millisecond)
 	if i, _ := slices.BinarySearch(bounds(), ms); i < len(s.buckets) {
 		s.buckets[i].Add(1)
@@ -121,13 +145,13 @@ func (r *Registry) family(m Metric, histogram bool) *family {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if f = r.families[m.Name]; f == nil {
-		f = &family{Metric: m, histogram: histogram, series: map[string]*series{}}
+		f = &family{Metric: m, histogram: histogram, series: map[string]*Series{}}
 		r.families[m.Name] = f
 	}
 	return f
 }
 
-func (f *family) at(values []string) *series {
+func (f *family) at(values []string) *Series {
 	key := strings.Join(values, "\xff")
 	f.mu.RLock()
 	s, n := f.series[key], len(f.series)
@@ -142,7 +166,7 @@ func (f *family) at(values []string) *series {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if s = f.series[key]; s == nil {
-		s = &series{values: slices.Clone(values)}
+		s = &Series{values: slices.Clone(values)}
 		if f.histogram {
 			s.buckets = make([]atomic.Uint64, len(bounds()))
 		}

@@ -22,11 +22,10 @@ func Read(fd uintptr, p []byte) (int, syscall.Errno) {
 		} else {
 			n, _, errno = syscall.Syscall(syscall.SYS_READ, fd, uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)))
 		}
-		switch errno {
-		case 0:
+		if errno == 0 {
 			return int(n), 0
-		case syscall.EINTR:
-		default:
+		}
+		if errno != syscall.EINTR {
 			return 0, errno
 		}
 	}
@@ -42,11 +41,10 @@ func Write(fd uintptr, p []byte) (int, syscall.Errno) {
 		} else {
 			n, _, errno = syscall.Syscall(syscall.SYS_WRITE, fd, uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)))
 		}
-		switch errno {
-		case 0:
+		if errno == 0 {
 			return int(n), 0
-		case syscall.EINTR:
-		default:
+		}
+		if errno != syscall.EINTR {
 			return 0, errno
 		}
 	}

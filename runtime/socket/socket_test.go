@@ -32,7 +32,7 @@ func pair(t *testing.T) (*Conn, *net.TCPConn) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return c, theirs.(*net.TCPConn)
+	return c, theirs.(*net.TCPConn) //nolint:errcheck // what a TCP listener gives
 }
 
 func TestReadAndWrite(t *testing.T) {
@@ -49,7 +49,7 @@ func TestReadAndWrite(t *testing.T) {
 			if err == nil && n != size {
 				err = io.ErrShortWrite
 			}
-			wrote <- errors.Join(err, c.Conn.(*net.TCPConn).CloseWrite())
+			wrote <- errors.Join(err, c.Conn.(*net.TCPConn).CloseWrite()) //nolint:errcheck // see pair
 		}()
 		got, err := io.ReadAll(c)
 		if err := errors.Join(err, <-wrote); err != nil || !bytes.Equal(got, sent) {

@@ -1,9 +1,7 @@
 package stream
 
 import (
-	"maps"
 	"net"
-	"net/http"
 	"slices"
 )
 
@@ -15,23 +13,19 @@ type Caller struct {
 	Host      string // name of the host, "" when unknown
 }
 
-// Stamp gives the headers of a call with the caller's own added: who calls
-// whom, which a client cannot forge, and the forwarding chain. h is not changed.
-func (c Caller) Stamp(h http.Header, callee string) http.Header {
-	out := make(http.Header, len(h)+7)
-	maps.Copy(out, h)
-	values := [...]string{callee, c.AppID, c.Namespace} // one allocation for all
-	out[HeaderDestination] = values[0:1:1]
-	out[HeaderCallee] = values[0:1:1]
-	out[HeaderCaller] = values[1:2:2]
-	out[HeaderCallerNamespace] = values[2:3:3]
-	appended := func(key, value string) {
-		old := h[key]
-		out[key] = append(slices.Clip(old), value)
-	}
-	var forwarded string
+// Stamp is a Caller as headers, made once for all calls: who calls, which a
+// client cannot forge, and the caller's link of the forwarding chain.
+type Stamp struct {
+	caller, namespace     []string
+	addr, host, forwarded []string // values of the chain; nil: nothing is said
+}
+
+// Stamp gives the Stamp of a Caller.
+func (c Caller) Stamp() *Stamp {
+	s := &Stamp{caller: []string{c.AppID}, namespace: []string{c.Namespace}}
+	forwarded := ""
 	if c.Addr != "" {
-		appended("X-Forwarded-For", c.Addr)
+		s.addr = []string{c.Addr}
 		node := c.Addr
 		if ip := net.ParseIP(c.Addr); ip != nil && ip.To4() == nil {
 			node = `"[` + c.Addr + `]"`
@@ -39,14 +33,75 @@ func (c Caller) Stamp(h http.Header, callee string) http.Header {
 		forwarded = "for=" + node + ";by=" + node
 	}
 	if c.Host != "" {
-		appended("X-Forwarded-Host", c.Host)
+		s.host = []string{c.Host}
 		if forwarded != "" {
 			forwarded += ";"
 		}
 		forwarded += "host=" + c.Host
 	}
 	if forwarded != "" {
-		appended("Forwarded", forwarded)
+		s.forwarded = []string{forwarded}
 	}
-	return out
+	return s
+}
+
+// StampedBy gives the call as it leaves the caller's sidecar for an app: Headers
+// gives the headers of the stamp, too. They are not copied into a map of their
+// own: that was 4 % of what a small call cost.
+func (c *Call) StampedBy(s *Stamp, appID string) *Call {
+	to := *c
+	to.AppID, to.callee, to.stamp = appID, [1]string{appID}, s
+	return &to
+}
+
+// Headers goes through the headers with which the call is sent on: Header, and
+// what the caller's sidecar adds to it. No key comes twice. The values must not
+// be changed or kept.
+func (c *Call) Headers(yield func(key string, values []string) bool) {
+	s := c.stamp
+	if s == nil {
+		for key, values := range c.Header {
+			if !yield(key, values) {
+				return
+			}
+		}
+		return
+	}
+	addr, host, forwarded := s.addr, s.host, s.forwarded
+	for key, values := range c.Header {
+		var more *[]string
+		switch key {
+		case HeaderDestination, HeaderCallee, HeaderCaller, HeaderCallerNamespace:
+			continue
+		case "X-Forwarded-For":
+			more = &addr
+		case "X-Forwarded-Host":
+			more = &host
+		case "Forwarded":
+			more = &forwarded
+		}
+		if more != nil && *more != nil {
+			values = slices.Concat(values, *more)
+			*more = nil
+		}
+		if !yield(key, values) {
+			return
+		}
+	}
+	for _, own := range [...]struct {
+		key    string
+		values []string
+	}{
+		{HeaderDestination, c.callee[:]},
+		{HeaderCallee, c.callee[:]},
+		{HeaderCaller, s.caller},
+		{HeaderCallerNamespace, s.namespace},
+		{"X-Forwarded-For", addr},
+		{"X-Forwarded-Host", host},
+		{"Forwarded", forwarded},
+	} {
+		if own.values != nil && !yield(own.key, own.values) {
+			return
+		}
+	}
 }

@@ -104,15 +104,17 @@ func requestHead(c *Call) []byte {
 	ext := 2 + sizeOfText(c.Query)
 	msg := sizeOfText(c.Path) + sizeOfType(c.Type) + sizeOfText(contentType) + sizeOf(ext)
 
-	b := make([]byte, headRoom, headRoom+roomFor(c.Header)+sizeOf(msg)+48)
+	b := make([]byte, headRoom, headRoom+roomFor(c.Header)+stampRoom+sizeOf(msg)+48)
 	b = protowire.AppendVarint(protowire.AppendTag(b, reqVer, protowire.VarintType), uint64(internalsv1.APIVersion_V1))
-	b = appendHeaders(b, reqMetadata, c.Header)
+	for key, values := range c.Headers {
+		b = appendHeader(b, reqMetadata, key, values)
+	}
 	switch {
 	case c.Body == nil:
 		b = appendEntry(b, reqMetadata, "Content-Length", "0")
 	case c.Length >= 0:
 		b = appendEntry(b, reqMetadata, "Content-Length", strconv.FormatInt(c.Length, 10))
-	case len(c.Header) == 0: // a peer refuses a head whose metadata is empty
+	case len(c.Header) == 0 && c.stamp == nil: // a peer refuses a head whose metadata is empty
 		b = appendEntry(b, reqMetadata, "destination-app-id", c.AppID)
 	}
 	b = appendLen(b, reqMessage, msg)

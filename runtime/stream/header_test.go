@@ -53,7 +53,13 @@ func TestStamp(t *testing.T) {
 		{Caller{AppID: "a", Namespace: "n", Host: "h"}, `Forwarded=host=h X-Forwarded-For=10.0.0.1 X-Forwarded-Host=h`},
 		{Caller{AppID: "a", Namespace: "n"}, `Forwarded= X-Forwarded-For=10.0.0.1 X-Forwarded-Host=`},
 	} {
-		h := tc.caller.Stamp(given, "b")
+		h := http.Header{}
+		for key, values := range (&Call{AppID: "x", Header: given}).StampedBy(tc.caller.Stamp(), "b").Headers {
+			if h[key] != nil {
+				t.Errorf("%s comes twice", key)
+			}
+			h[key] = values
+		}
 		var got []string
 		for _, key := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host"} {
 			got = append(got, key+"="+strings.Join(h[key], ","))

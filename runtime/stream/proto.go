@@ -158,12 +158,20 @@ func appendEntry(b []byte, num protowire.Number, key string, values ...string) [
 // appendHeaders appends headers as entries, but for Content-Length.
 func appendHeaders(b []byte, num protowire.Number, h http.Header) []byte {
 	for key, values := range h {
-		if key != "Content-Length" {
-			b = appendEntry(b, num, wireKey(key), values...)
-		}
+		b = appendHeader(b, num, key, values)
 	}
 	return b
 }
+
+func appendHeader(b []byte, num protowire.Number, key string, values []string) []byte {
+	if key == "Content-Length" {
+		return b
+	}
+	return appendEntry(b, num, wireKey(key), values...)
+}
+
+// stampRoom is about what the headers of a Stamp take.
+const stampRoom = 320
 
 // roomFor estimates how many bytes headers take.
 func roomFor(h http.Header) (n int) {

@@ -19,7 +19,8 @@ import (
 	"mesh/runtime/flow"
 )
 
-// Call is one invocation on its way to an app. The caller owns it, its headers
+// Call is one invocation on its way to an app. Whoever sends it on sends what
+// Headers gives, which may be more than Header. The caller owns it, its headers
 // and its body; a Handler changes none of them and keeps none after Handle has
 // returned an error or its Reply has been closed.
 //
@@ -47,6 +48,9 @@ type Call struct {
 	// Inform is told of informational replies, such as 103, before Handle
 	// returns; nil: nobody wants to know. It does not keep the headers.
 	Inform func(status int, h http.Header)
+
+	stamp  *Stamp // what Headers adds to Header; nil: nothing
+	callee [1]string
 }
 
 // Reply is the answer to a Call. Whoever receives it closes Body, which ends

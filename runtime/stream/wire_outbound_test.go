@@ -167,7 +167,8 @@ func TestOutboundSends(t *testing.T) {
 	want := strings.Repeat("0123456789", 20_000)
 	c := post(io.MultiReader(strings.NewReader(want)), -1)
 	c.Verb, c.Query = "PROPFIND", "q=1"
-	c.Header = Caller{AppID: "caller", Namespace: "default", Addr: "127.0.0.1", Host: "here"}.Stamp(http.Header{"Accept": {"text/event-stream"}, "X-Forwarded-For": {"10.0.0.1"}}, "callee")
+	c.Header = http.Header{"Accept": {"text/event-stream"}, "X-Forwarded-For": {"10.0.0.1"}}
+	c = c.StampedBy(Caller{AppID: "caller", Namespace: "default", Addr: "127.0.0.1", Host: "here"}.Stamp(), "callee")
 	c.Flow = rec.Begin(flow.Head{})
 	c.Trailer = func() http.Header { return http.Header{"X-Sum": {"1"}} }
 	r, err := o.Handle(within(t), c)

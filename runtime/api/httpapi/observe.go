@@ -46,6 +46,9 @@ func routeName(path string) string {
 		return "/"
 	}
 	block, _ := segment(rest)
+	if n := len("/") + len(version) + len("/") + len(block); n <= len(path) && path[1:1+len(version)] == version && path[n-len(block):n] == block && path[n-len(block)-1] == '/' {
+		return path[:n] // as most are written
+	}
 	return "/" + version + "/" + block
 }
 
