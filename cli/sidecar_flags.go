@@ -28,7 +28,7 @@ type sidecarFlags struct {
 	configs, resources, initOff             []string
 	mode, mdns                              string
 	maxConcurrency                          int
-	maxBody                                 quantity
+	maxBody, headerLimit                    byteSize
 	withMetrics, mtls, ssl                  bool
 	health                                  bool
 	healthPath                              string
@@ -68,8 +68,15 @@ func (f *sidecarFlags) add(fs *pflag.FlagSet) {
 	fs.StringVar(&f.appHost, "app-channel-address", "127.0.0.1", "address of the app")
 	fs.StringVar(&f.protocol, "app-protocol", "http", "what the app speaks: http, https, h2c, grpc or grpcs")
 	fs.IntVar(&f.maxConcurrency, "app-max-concurrency", -1, "calls that the app gets at a time; -1: any number")
-	fs.Var(&f.maxBody, "max-body-size", "largest request to a building block, such as 16Mi (default 4Mi over HTTP, 64Mi over gRPC)")
-	fs.Var((*megabytes)(&f.maxBody), "dapr-http-max-request-size", "the same in megabytes")
+	for _, name := range []string{"max-body-size", "http-max-request-size", "dapr-http-max-request-size"} {
+		fs.Var(f.maxBody.flag(name), name, `largest body of a request, such as 4Mi; 0: no limit (default 0)`)
+	}
+	for _, name := range []string{"read-buffer-size", "dapr-http-read-buffer-size", "http-read-buffer-size"} {
+		fs.Var(f.headerLimit.flag(name), name, `largest headers of a request, such as 64Ki (default 1Mi)`)
+	}
+	for _, name := range []string{"http-max-request-size", "dapr-http-max-request-size", "dapr-http-read-buffer-size", "http-read-buffer-size"} {
+		_ = fs.MarkHidden(name) // it exists
+	}
 	fs.Var(&f.http, "dapr-http-port", "port of the HTTP API")
 	fs.Var(&f.grpc, "dapr-grpc-port", "port of the gRPC API")
 	fs.Var(&f.internal, "dapr-internal-grpc-port", "port for other sidecars (default: one derived from app id and folder)")
@@ -129,15 +136,13 @@ func idleFlags() map[string]bool {
 		"control-plane-address": true, "control-plane-trust-domain": true, "control-plane-namespace": true,
 		"sentry-request-jwt-audiences": true, "actors-service": true, "reminders-service": true, "actors-disseminate-timeout": true,
 		"disable-builtin-k8s-secret-store": false, "enable-profiling": false, "profile-port": true, "enable-api-logging": false,
-		"allowed-origins": true, "read-buffer-size": true,
-		"dapr-http-read-buffer-size": true, "hot-reload-reconcile-interval": true, "app-binding-options-timeout": true,
+		"allowed-origins": true, "hot-reload-reconcile-interval": true, "app-binding-options-timeout": true,
 	}
 }
 
 // notes says which of the given flags have no effect.
 func (f *sidecarFlags) notes(given func(string) bool) []string {
 	why := map[string]string{
-		"read-buffer-size": "headers may have 1 MiB", "dapr-http-read-buffer-size": "headers may have 1 MiB",
 		"hot-reload-reconcile-interval": "send a hangup to have the configuration read anew",
 	}
 	var all []string
@@ -198,9 +203,10 @@ func (f *sidecarFlags) options(e Env, given func(string) bool, strict bool) (sta
 		AppID: f.appID, Namespace: e.getenv("NAMESPACE"),
 		HTTP: at(f.http, f.listen), GRPC: at(f.grpc, f.listen), Internal: at(f.internal, f.internalListen),
 		AppHost: f.appHost, AppPort: int(f.appPort), Protocol: f.protocol, MaxConcurrency: max(0, f.maxConcurrency),
+		MaxBody: f.maxBody.bytes, HeaderLimit: f.headerLimit.bytes,
 		Host: e.getenv("DAPR_HOST_IP"), Interface: f.mdns, Environ: e.getenv,
 		Token: e.getenv("DAPR_API_TOKEN"), AppToken: e.getenv("APP_API_TOKEN"),
-		MaxBody: int64(f.maxBody), Grace: time.Duration(f.grace) * time.Second, Block: f.block, Version: runtimeVersion(),
+		Grace: time.Duration(f.grace) * time.Second, Block: f.block, Version: runtimeVersion(),
 	}
 	if f.socketDir != "" {
 		socket := func(api string) string {

@@ -132,8 +132,17 @@ func category(route string) string {
 	return block
 }
 
-// callApp sends a call to the sidecar's own app.
+// callApp sends a call to the sidecar's own app, unless its body is too large.
 func (s *Sidecar) callApp(ctx context.Context, c *stream.Call) (*stream.Reply, error) {
+	c, bound, err := s.limits.Bound(c, s.o.AppID)
+	if err != nil {
+		return nil, err
+	}
+	reply, err := s.metered(ctx, c)
+	return reply, bound.Why(err)
+}
+
+func (s *Sidecar) metered(ctx context.Context, c *stream.Call) (*stream.Reply, error) {
 	if s.meter == nil {
 		return s.app.Handle(ctx, c)
 	}

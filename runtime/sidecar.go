@@ -11,7 +11,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"math"
 	"net"
 	"os"
 	"strconv"
@@ -60,12 +59,14 @@ type Options struct {
 	APIToken string            // which callers of the API must show; "": none
 	Version  string            // of the runtime, as /v1.0/metadata says it; "": "edge"
 	Metadata map[string]string // more of what it says; see also SetMetadata
-	MaxBody  int64             // bytes of what building blocks hold whole; 0: 4 MiB over HTTP, 64 MiB over gRPC
-	MaxHead  int               // bytes of the headers of a request to the HTTP API; 0: 1 MiB
-	Grace    time.Duration     // how long calls may go on when the sidecar stops; 0: 5 s
-	Log      *slog.Logger      // nil: nowhere
-	Ready    func() error      // what else must be so before the app may use the sidecar; nil: nothing
-	Shutdown func(force bool)  // what the app's wish to shut its sidecar down, at once with force, does; nil: refused
+
+	MaxBody     int64 // bytes of a request's body that is accepted; 0: any number. See also SetLimits
+	HeaderLimit int64 // bytes of a request's headers; 0: 1 MiB
+
+	Grace    time.Duration    // how long calls may go on when the sidecar stops; 0: 5 s
+	Log      *slog.Logger     // nil: nowhere
+	Ready    func() error     // what else must be so before the app may use the sidecar; nil: nothing
+	Shutdown func(force bool) // what the app's wish to shut its sidecar down, at once with force, does; nil: refused
 }
 
 // Sidecar serves one app instance. Make it with New, serve it with Run.
@@ -80,6 +81,7 @@ type Sidecar struct {
 	meter    *meter             // nil: nothing is counted
 	deliver  *deliver.Deliverer // nil: nothing is delivered
 	declared atomic.Pointer[Declared]
+	limits   stream.Limits
 	local    *flow.Peer // of calls that reach this sidecar in process
 	wire     string     // host:port at which this process reaches Internal
 }
@@ -107,6 +109,7 @@ func New(o Options) (s *Sidecar, err error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	s = &Sidecar{o: o, local: &flow.Peer{Instance: o.Instance, Transport: "local"}}
+	s.SetLimits(o.MaxBody, o.HeaderLimit)
 	if s.app, err = appchan.New(o.App); err != nil {
 		return nil, fmt.Errorf("preparing the channel to %s: %w", o.Instance, err)
 	}
@@ -157,7 +160,7 @@ func (s *Sidecar) newAPI() *api.API {
 	a := api.New(api.Options{
 		AppID: s.o.AppID, Namespace: s.o.Namespace, Version: s.o.Version,
 		App: conn, Invoke: s.policies().Wrap(r), Ready: s.ready, OutboundReady: s.o.Ready, Shutdown: s.o.Shutdown,
-		Components: s.components(), Flows: s.o.Flows, Inventory: s.inventory, Watcher: watcher, MaxBody: s.o.MaxBody,
+		Components: s.components(), Flows: s.o.Flows, Inventory: s.inventory, Watcher: watcher, MaxBody: s.limits.Body,
 		SecretScopes: func() []resource.SecretScope { return s.declared.Load().SecretScopes },
 	})
 	for key, value := range s.o.Metadata {
@@ -200,6 +203,11 @@ func (s *Sidecar) App() *appchan.App { return s.app }
 
 // Use changes how calls to apps of this process are carried, from the next one on.
 func (s *Sidecar) Use(t stream.Transport) { s.router.transport.Store(&t) }
+
+// SetLimits changes how many bytes the body and the headers of a request may
+// have that the sidecar accepts, for requests that begin from now on; see
+// Options.
+func (s *Sidecar) SetLimits(body, header int64) { s.limits.Set(body, header) }
 
 // SetMetadata adds to what /v1.0/metadata says, or changes it.
 func (s *Sidecar) SetMetadata(key, value string) error { return s.api.SetMetadata(key, value) }
@@ -248,8 +256,8 @@ type server struct {
 
 // servers gives the servers of all listeners, in the order in which they start.
 func (s *Sidecar) servers() []server {
-	h := httpapi.Options{API: s.api, Recorder: s.o.Flows, Token: s.o.APIToken, MaxBody: s.o.MaxBody, MaxHeader: s.o.MaxHead, Grace: s.o.Grace, Log: s.o.Log}
-	g := grpcapi.Options{API: s.api, Recorder: s.o.Flows, Token: s.o.APIToken, MaxMessage: int(min(s.o.MaxBody, math.MaxInt32)), Grace: s.o.Grace, Pass: rpc.Around(s.policies(), s.router)}
+	h := httpapi.Options{API: s.api, Recorder: s.o.Flows, Limits: &s.limits, Token: s.o.APIToken, Grace: s.o.Grace, Log: s.o.Log}
+	g := grpcapi.Options{API: s.api, Recorder: s.o.Flows, Limits: &s.limits, Token: s.o.APIToken, Grace: s.o.Grace, Pass: rpc.Around(s.policies(), s.router)}
 	if s.meter != nil {
 		h.Observer, g.Observer = s.meter, s.meter.rpc
 	}

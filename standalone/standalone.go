@@ -41,6 +41,8 @@ type Options struct {
 	AppPort        int    // 0: there is no app to be called
 	Protocol       string // http, https, h2c …
 	MaxConcurrency int    // 0: no limit
+	MaxBody        int64  // bytes of a request's body; 0: no limit
+	HeaderLimit    int64  // bytes of a request's headers; 0: 1 MiB
 	Health         *Health
 	NoConfig       bool // do not ask the app for /dapr/config
 
@@ -53,7 +55,6 @@ type Options struct {
 
 	Token    string // callers of the API must show; "": none
 	AppToken string // sent to the app; "": none
-	MaxBody  int64  // bytes of what building blocks hold whole; 0: as runtime.Options has it
 	Grace    time.Duration
 	Block    time.Duration // how long the sidecar goes on after it is told to stop, while its app is healthy
 	Version  string
@@ -109,7 +110,8 @@ func New(o Options) (*Sidecar, error) {
 		MetricsAddr: o.Metrics, PublicAddr: o.Public, Metrics: reg,
 		App:   appchan.Options{Protocol: o.Protocol, Token: o.AppToken, MaxConcurrency: o.MaxConcurrency},
 		Peers: runtime.NewPeers(), Names: s.finder, Components: s.stock,
-		APIToken: o.Token, Version: o.Version, MaxBody: o.MaxBody, Grace: o.Grace, Log: o.Log, Shutdown: s.shutdown, Ready: s.componentsLoaded,
+		MaxBody: o.MaxBody, HeaderLimit: o.HeaderLimit,
+		APIToken: o.Token, Version: o.Version, Grace: o.Grace, Log: o.Log, Shutdown: s.shutdown, Ready: s.componentsLoaded,
 		Metadata: map[string]string{"nameResolution": describe(have.names)},
 	}
 	if o.AppPort > 0 {

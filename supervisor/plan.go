@@ -93,6 +93,6 @@ func (s *Supervisor) steps(e *edit, c config.Change) {
 // where its app listens, or how much it lets through.
 func needsSidecar(diff config.AppChange) bool {
 	return slices.ContainsFunc(diff.Fields, func(f config.Field) bool {
-		return slices.Contains([]string{"port", "max_concurrency", "max_body", "header_limit", "balance"}, f.Key)
+		return slices.Contains([]string{"port", "max_concurrency"}, f.Key)
 	})
 }

@@ -27,9 +27,9 @@ type Options struct {
 	SecretScopes func() []resource.SecretScope // which secrets apps may read; nil: all
 	Flows        *flow.Recorder                // records what building blocks do; nil: nothing does
 
-	// MaxBody is the most, in bytes, of a payload that is held whole; 0: as
-	// package component and the dialects have it.
-	MaxBody int64
+	// MaxBody is the most, in bytes, of a payload that is held whole; 0, or
+	// nil: as package component and the dialects have it.
+	MaxBody func() int64
 
 	Watcher Watcher // tells the app of changed configuration; nil: it has no server to be told at
 

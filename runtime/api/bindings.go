@@ -46,8 +46,8 @@ func (a *API) StreamBinding(ctx context.Context, name, operation string, in Stre
 	if in.Body != nil {
 		in.Body = &marked{ReadCloser: in.Body, flow: f.Flow, dir: flow.Request, hop: flow.CallerIn}
 	}
-	if in.Limit == 0 {
-		in.Limit = a.o.MaxBody
+	if in.Limit == 0 && a.o.MaxBody != nil {
+		in.Limit = a.o.MaxBody()
 	}
 	answer, err = a.o.Components.Binding(name).Stream(ctx, operation, in)
 	if err != nil {

@@ -188,7 +188,7 @@ func (b *Body) reach(wait bool) error {
 
 func (b *Body) lineLimit() int {
 	if b.state == chunkTrailers {
-		return b.c.s.o.MaxHeader
+		return b.c.s.o.MaxHeader()
 	}
 	return maxChunkLine
 }

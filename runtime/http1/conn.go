@@ -202,11 +202,12 @@ func (c *conn) head(timed bool) ([]byte, error) {
 	if !c.state.CompareAndSwap(idle, busy) {
 		return nil, errSilent
 	}
+	limit := c.s.o.MaxHeader()
 	for seen := 0; ; {
 		b := c.buf[c.r:c.w]
 		n := headEnd(b, seen)
-		if n > c.s.o.MaxHeader || n == 0 && len(b) > c.s.o.MaxHeader {
-			return nil, refused(http.StatusRequestHeaderFieldsTooLarge, "the headers are larger than %d bytes (the limit)", c.s.o.MaxHeader)
+		if n > limit || n == 0 && len(b) > limit {
+			return nil, refused(http.StatusRequestHeaderFieldsTooLarge, "%s", c.s.o.tooLarge(limit))
 		}
 		if n > 0 {
 			if timed {

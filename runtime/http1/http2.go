@@ -3,6 +3,7 @@ package http1
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -25,10 +26,10 @@ type handover struct {
 func newHandover(calls context.Context, o Options, addr net.Addr) *handover {
 	h := &handover{addr: addr, conns: make(chan net.Conn), done: make(chan struct{})}
 	h.srv = &http.Server{
-		Handler:           o.Handler,
+		Handler:           bounded(o),
 		ReadHeaderTimeout: headTimeout,
 		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    o.MaxHeader,
+		MaxHeaderBytes:    maxHTTP2Header,
 		ErrorLog:          slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
 		BaseContext:       func(net.Listener) context.Context { return calls },
 		Protocols:         new(http.Protocols),
@@ -38,6 +39,28 @@ func newHandover(calls context.Context, o Options, addr net.Addr) *handover {
 	h.srv.Protocols.SetUnencryptedHTTP2(true)
 	h.ended.Go(func() { _ = h.srv.Serve(h) }) // it ends when done is closed
 	return h
+}
+
+// maxHTTP2Header is what net/http reads of the headers of a request; what is
+// beyond the limit of the moment is refused below.
+const maxHTTP2Header = 16 << 20
+
+// bounded answers 431 to requests whose headers are too large.
+func bounded(o Options) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		size := len(r.Method) + len(r.RequestURI) + len(r.Host)
+		for key, values := range r.Header {
+			for _, v := range values {
+				size += len(key) + len(v) + len(": \r\n")
+			}
+		}
+		if limit := o.MaxHeader(); size > limit {
+			const status = http.StatusRequestHeaderFieldsTooLarge
+			http.Error(w, fmt.Sprintf("%d %s: %s", status, http.StatusText(status), o.tooLarge(limit)), status)
+			return
+		}
+		o.Handler.ServeHTTP(w, r)
+	})
 }
 
 // take serves the connection until it is closed.

@@ -33,9 +33,19 @@ const (
 // Options are what a Server needs.
 type Options struct {
 	Handler   http.Handler  // serves the requests
-	MaxHeader int           // bytes of a request's head; more is answered with 431
+	MaxHeader func() int    // bytes of a request's head, asked for each; more is answered with 431
+	Advice    string        // what that answer says can be done about it; may be ""
 	Grace     time.Duration // how long calls may go on when the server stops
 	Log       *slog.Logger  // for what goes wrong on the wire
+}
+
+// tooLarge says why a head is not taken.
+func (o *Options) tooLarge(limit int) string {
+	text := fmt.Sprintf("the headers are larger than %d bytes (the limit)", limit)
+	if o.Advice != "" {
+		text += ": " + o.Advice
+	}
+	return text
 }
 
 // Server serves one listener. Make it with New.

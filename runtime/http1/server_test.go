@@ -43,7 +43,7 @@ func TestRequestsAreReadAsTheyAreMeant(t *testing.T) {
 }
 
 func TestWhatIsNoRequestIsRefused(t *testing.T) {
-	s := start(t, Options{Handler: http.HandlerFunc(echo), MaxHeader: 1000})
+	s := start(t, Options{Handler: http.HandlerFunc(echo), MaxHeader: func() int { return 1000 }})
 	const post = "POST / HTTP/1.1\r\nHost: h\r\n"
 	for name, tc := range map[string]struct {
 		request string

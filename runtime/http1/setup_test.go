@@ -30,8 +30,8 @@ type running struct {
 // start serves a handler and stops after the test.
 func start(t *testing.T, o Options) *running {
 	t.Helper()
-	if o.MaxHeader == 0 {
-		o.MaxHeader = 1 << 20
+	if o.MaxHeader == nil {
+		o.MaxHeader = func() int { return 1 << 20 }
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)

@@ -95,6 +95,9 @@ func (r *Retry) Wrap(next stream.Handler) stream.Handler {
 			if err == nil {
 				outcome.Status, outcome.GRPC = reply.Status, reply.GRPC
 			}
+			if _, tooLarge := errors.AsType[*stream.BodyLimitError](err); tooLarge {
+				return nil, err
+			}
 			if (r.Max >= 0 && try >= r.Max) || ctx.Err() != nil || !again(outcome) {
 				return reply, err
 			}

@@ -18,6 +18,19 @@ func (e *UnreachableError) Error() string { return fmt.Sprintf("connecting to %s
 // Unwrap gives why.
 func (e *UnreachableError) Unwrap() error { return e.Err }
 
+// NotDeliveredError says that a peer was reached and its app was not: the app
+// got nothing of the call, so that another peer may be tried, but the call's
+// body may have been read.
+type NotDeliveredError struct {
+	Addr string // host:port of the peer
+	Err  error  // in the peer's words
+}
+
+func (e *NotDeliveredError) Error() string { return e.Err.Error() }
+
+// Unwrap gives why.
+func (e *NotDeliveredError) Unwrap() error { return e.Err }
+
 // What breaks a body that comes over the wire.
 var (
 	errLateRequest = errors.New("request metadata found in non-leading chunk")

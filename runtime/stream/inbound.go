@@ -208,7 +208,10 @@ func badHead(err error) error {
 // rejected is the answer when the app gave none, or broke its reply off.
 func rejected(err error) error {
 	code := codes.Internal
+	_, tooLarge := errors.AsType[*BodyLimitError](err)
 	switch c := status.Code(err); {
+	case tooLarge:
+		code = codes.ResourceExhausted
 	case errors.Is(err, context.Canceled):
 		code = codes.Canceled
 	case errors.Is(err, context.DeadlineExceeded):
@@ -216,5 +219,5 @@ func rejected(err error) error {
 	case c == codes.PermissionDenied, c == codes.ResourceExhausted:
 		code = c
 	}
-	return status.Errorf(code, "error invoking app channel: %v", err)
+	return withReason(status.Newf(code, "error invoking app channel: %v", err), err).Err()
 }

@@ -274,7 +274,7 @@ func hasBody(verb string, code int) bool {
 
 // broken ends the exchange without a reply.
 func (x *exchange) broken(err error) error {
-	err = x.why(err)
+	err = x.out.reasoned(x.why(err))
 	x.end(err)
 	return err
 }

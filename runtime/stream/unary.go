@@ -95,7 +95,7 @@ func (o *Outbound) callUnary(ctx context.Context, c *Call, body io.Reader) (*Rep
 		if cause := context.Cause(ctx); cause != nil {
 			return nil, cause
 		}
-		return nil, err
+		return nil, o.reasoned(err)
 	}
 	var res response
 	if err := res.decode(in, ""); err != nil {

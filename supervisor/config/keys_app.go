@@ -75,7 +75,7 @@ func appSidecar() []field[App] {
 			key("grpc_port", "Port of the gRPC API.", portNumber(), func(a *App, v int) { a.GRPCPort = v })),
 		key("health", "Dapr's app health check: an app that fails it gets no calls and no messages.", health, func(a *App, v Health) { a.Health = &v }),
 		key("max_concurrency", "Calls that one instance works on at once; 0: no limit.", integer(0, unbounded), func(a *App, v int) { a.MaxConcurrency = v }).or(int64(0)).alias("app_max_concurrency", "concurrency"),
-		key("max_body", `Largest request to a building block that its sidecar holds whole, such as "16MiB"; 0: 4MiB over HTTP, 64MiB over gRPC. Invocations and streamed bindings have no limit.`, size(), func(a *App, v int64) { a.MaxBody = v }).or(int64(0)).alias("max_body_size"),
+		key("max_body", `Largest request body that its sidecar accepts, such as "16MiB"; 0: no limit for invocations and streamed bindings, 4MiB over HTTP and 64MiB over gRPC for what building blocks hold whole.`, size(), func(a *App, v int64) { a.MaxBody = v }).or(int64(0)).alias("max_body_size"),
 		key("header_limit", "Largest headers of a request that its sidecar accepts.", size(), func(a *App, v int64) { a.HeaderLimit = v }).or("1MiB").alias("read_buffer_size", "max_header"),
 		key("balance", "How calls to it are spread over its instances.", enum("round-robin", "least-in-flight"), func(a *App, v string) { a.Balance = v }).or("round-robin"),
 		key("app_token", `Token that the sidecar sends to the app as dapr-api-token, and that the app finds in APP_API_TOKEN; "auto" makes a new one for each run.`,

@@ -103,7 +103,7 @@ type App struct {
 	GRPCPort     int
 
 	MaxConcurrency int    // calls that an instance works on at once; 0: no limit
-	MaxBody        int64  // bytes of what its sidecar holds whole for a building block; 0: 4 MiB over HTTP, 64 MiB over gRPC
+	MaxBody        int64  // bytes of a request body that its sidecar accepts; 0: no limit but that of building blocks
 	HeaderLimit    int64  // bytes of the headers of a request that its sidecar accepts
 	Balance        string // how calls to it are spread over its instances: round-robin or least-in-flight
 	AppToken       string // "", "auto" or the token that the sidecar sends to the app, which finds it in APP_API_TOKEN

@@ -10,6 +10,7 @@ import (
 	"crypto/subtle"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"strings"
 	"time"
@@ -21,6 +22,7 @@ import (
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/emptypb"
 
 	"mesh/runtime/api"
@@ -33,12 +35,16 @@ import (
 // hold whole bodies, so there has to be some limit.
 const maxMessage = 64 << 20
 
+// messageSlack is what a message may have besides the body in it.
+const messageSlack = 64 << 10
+
 // Options are what a Server needs. API is needed.
 type Options struct {
 	API        *api.API
 	Recorder   *flow.Recorder // where invocations are recorded; nil: nowhere
 	Token      string         // what callers must send as dapr-api-token; "": nothing
-	MaxMessage int            // bytes of a message in either direction; 0: 64 MiB
+	MaxMessage int            // bytes of a message in either direction; 0: 64 MiB, or Limits if that is more
+	Limits     *stream.Limits // of requests; nil: those of the zero value
 	Grace      time.Duration  // how long calls may go on when the server stops
 	Pass       rpc.Handler    // takes the calls of apps' own services; nil: there are none
 
@@ -59,7 +65,7 @@ type Server struct {
 // New gives a Server.
 func New(o Options) *Server {
 	if o.MaxMessage == 0 {
-		o.MaxMessage = maxMessage
+		o.MaxMessage = int(min(max(maxMessage, o.Limits.Body()+messageSlack), math.MaxInt32))
 	}
 	s := &Server{o: o}
 	if o.Pass != nil {
@@ -124,9 +130,29 @@ func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 	if err := s.authorize(ctx, info.FullMethod); err != nil {
 		return nil, err
 	}
+	if err := s.fits(req); err != nil {
+		return nil, err
+	}
 	defer rescue(&err)
 	res, err = next(ctx, req)
 	return res, statusOf(err)
+}
+
+// fits refuses a request that is larger than the sidecar accepts.
+func (s *Server) fits(req any) error {
+	limit := s.o.Limits.Body()
+	m, ok := req.(proto.Message)
+	if limit <= 0 || !ok {
+		return nil
+	}
+	size := int64(proto.Size(m)) - messageSlack
+	if r, ok := m.(*runtimev1.InvokeServiceRequest); ok {
+		size = int64(len(r.GetMessage().GetData().GetValue()))
+	}
+	if size > limit {
+		return status.Error(codes.ResourceExhausted, (&stream.BodyLimitError{AppID: s.o.API.AppID(), Limit: limit}).Error())
+	}
+	return nil
 }
 
 func (s *Server) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) (err error) {

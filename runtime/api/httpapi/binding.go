@@ -67,7 +67,7 @@ func (s *Server) readBinding(w http.ResponseWriter, r *http.Request, in *api.Str
 		Data      json.RawMessage   `json:"data"`
 		Metadata  map[string]string `json:"metadata"`
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.o.MaxBody))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.blockLimit()))
 	if err != nil {
 		e := bodyError(err)
 		if e.HTTP == http.StatusRequestEntityTooLarge {

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"mesh/runtime/api"
+	"mesh/runtime/stream"
 	"mesh/runtime/api/apitest"
 	"mesh/runtime/flow"
 )
@@ -114,7 +115,11 @@ func TestBindingStreams(t *testing.T) {
 
 // TestBindingForms: the payload alone and Dapr's JSON mean the same.
 func TestBindingForms(t *testing.T) {
-	s := withBindings(t, func(o *Options, a *api.Options) { o.MaxBody, a.MaxBody = 1<<20, 1<<20 })
+	s := withBindings(t, func(o *Options, a *api.Options) {
+		o.Limits = &stream.Limits{}
+		o.Limits.Set(1<<20, 0)
+		a.MaxBody = o.Limits.Body
+	})
 	base := s.url("/v1.0/bindings/")
 	long := strings.Repeat("x", 1<<20)
 	for _, c := range []struct {

@@ -10,8 +10,16 @@ import (
 )
 
 // maxBlockBody bounds the body of a request to a building block, which unlike
-// an invocation's is read whole, unless Options say otherwise.
+// an invocation's is read whole, when nobody has set a limit.
 const maxBlockBody = 4 << 20
+
+// blockLimit is how many bytes the body of such a request may have.
+func (s *Server) blockLimit() int64 {
+	if n := s.o.Limits.Body(); n > 0 {
+		return n
+	}
+	return maxBlockBody
+}
 
 func healthRoute(method, rest string) route {
 	first, more := segment(rest)
@@ -49,7 +57,7 @@ func (s *Server) metadata(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (s *Server) setMetadata(w http.ResponseWriter, r *http.Request) {
-	value, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.o.MaxBody))
+	value, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.blockLimit()))
 	if err != nil {
 		s.answer(w, nil, bodyError(err))
 		return

@@ -20,9 +20,10 @@ import (
 
 // invocation is one call and what passes it on, in one piece of memory.
 type invocation struct {
-	call stream.Call
-	body body
-	sink sink
+	call  stream.Call
+	body  body
+	bound *stream.Bounded // the body, when its length has to be watched; nil otherwise
+	sink  sink
 
 	cancel context.CancelCauseFunc // of a call that may become a tunnel; nil otherwise
 }
@@ -59,7 +60,7 @@ func (s *Server) invoke(w http.ResponseWriter, r *http.Request) {
 		ctx, in.cancel = context.WithCancelCause(ctx)
 		defer in.cancel(nil)
 	}
-	reply, err := s.o.API.Invoke(ctx, &in.call)
+	reply, err := s.send(ctx, in)
 	if err == nil && reply.Tunnel == nil && (reply.Status < 200 || reply.Status > 999) {
 		in.endBody(w)
 		reply.Body.Close()
@@ -102,6 +103,23 @@ func (s *Server) caller(h http.Header) string {
 	}
 	delete(h, clientHeader)
 	return client[0]
+}
+
+// send hands the call over, unless its body is too large.
+func (s *Server) send(ctx context.Context, in *invocation) (*stream.Reply, error) {
+	call := &in.call
+	if s.o.Limits.Body() > 0 {
+		bound, watched, err := s.o.Limits.Bound(call, s.o.API.AppID())
+		if err != nil {
+			return nil, api.Wrap(api.ErrDirectInvoke, err, "failed to invoke, id: %s, err: %v", call.AppID, err)
+		}
+		call, in.bound = bound, watched
+	}
+	reply, err := s.o.API.Invoke(ctx, call)
+	if why := in.bound.Why(err); why != err { //nolint:errorlint // the same one, or another
+		return nil, api.Wrap(api.ErrDirectInvoke, why, "failed to invoke, id: %s, err: %v", call.AppID, why)
+	}
+	return reply, err
 }
 
 // takeBody makes the request's body that of the call.
@@ -147,7 +165,10 @@ func invokeError(err error) *api.Error {
 		changed.HTTP = status
 		return &changed
 	}
+	_, tooLarge := errors.AsType[*stream.BodyLimitError](e.Err)
 	switch {
+	case tooLarge:
+		return as(http.StatusRequestEntityTooLarge)
 	case status.Code(e.Err) == codes.PermissionDenied:
 		return as(http.StatusForbidden)
 	case errors.Is(e.Err, stream.ErrNoUpgrade):

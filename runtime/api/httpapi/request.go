@@ -59,7 +59,7 @@ func pathBelow(u *url.URL) (path []string, ok bool) {
 
 // readBody reads a request's body; when it cannot, it has answered.
 func (s *Server) readBody(w http.ResponseWriter, r *http.Request) ([]byte, bool) {
-	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.o.MaxBody))
+	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.blockLimit()))
 	if err != nil {
 		s.answer(w, nil, bodyError(err))
 		return nil, false

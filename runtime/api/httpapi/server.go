@@ -20,22 +20,22 @@ import (
 	"mesh/runtime/api"
 	"mesh/runtime/flow"
 	"mesh/runtime/http1"
+	"mesh/runtime/stream"
 )
 
-// maxHeader is the limit of a request's headers unless Options say otherwise.
-const maxHeader = 1 << 20
+// advice is what the answer to headers that are too large says can be done.
+const advice = "raise header_limit of the app in mesh.toml (--read-buffer-size)"
 
 // Options are what a Server needs. API is needed.
 type Options struct {
-	API       *api.API
-	Recorder  *flow.Recorder // where invocations are recorded; nil: nowhere
-	Token     string         // what callers must send as dapr-api-token; "": nothing
-	MaxHeader int            // bytes of a request's headers; 0: 1 MiB
-	MaxBody   int64          // bytes of a request's body that is read whole; 0: 4 MiB
-	Grace     time.Duration  // how long calls may go on when the server stops
-	Log       *slog.Logger   // for what a client does wrong on the wire; nil: nowhere
-	Observer  Observer       // told of every request; nil: nobody is
-	Public    bool           // only what anybody may know: health and metadata
+	API      *api.API
+	Recorder *flow.Recorder // where invocations are recorded; nil: nowhere
+	Token    string         // what callers must send as dapr-api-token; "": nothing
+	Limits   *stream.Limits // of requests; nil: those of the zero value
+	Grace    time.Duration  // how long calls may go on when the server stops
+	Log      *slog.Logger   // for what a client does wrong on the wire; nil: nowhere
+	Observer Observer       // told of every request; nil: nobody is
+	Public   bool           // only what anybody may know: health and metadata
 }
 
 // Server serves the API of one sidecar over HTTP/1 and h2c.
@@ -46,12 +46,6 @@ type Server struct {
 
 // New gives a Server.
 func New(o Options) *Server {
-	if o.MaxHeader == 0 {
-		o.MaxHeader = maxHeader
-	}
-	if o.MaxBody == 0 {
-		o.MaxBody = maxBlockBody
-	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -62,7 +56,7 @@ func New(o Options) *Server {
 // flight have Options.Grace to end before they are cancelled; Serve returns
 // when the last one has ended.
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
-	srv := http1.New(http1.Options{Handler: s, MaxHeader: s.o.MaxHeader, Grace: s.o.Grace, Log: s.o.Log})
+	srv := http1.New(http1.Options{Handler: s, MaxHeader: s.o.Limits.Header, Advice: advice, Grace: s.o.Grace, Log: s.o.Log})
 	if err := srv.Serve(ctx, ln); err != nil {
 		return fmt.Errorf("serving the HTTP API on %v: %w", ln.Addr(), err)
 	}

@@ -1,0 +1,98 @@
+package runtime
+
+import (
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// bodyLimit holds what the callee's sidecar accepts, and then what the caller's
+// does, to one answer, and changes it while the sidecars run.
+func bodyLimit(t *testing.T, m *mesh) {
+	streams := echo(t)
+	back := m.app("back", func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/stream" {
+			streams(w, r)
+			return
+		}
+		if b, err := io.ReadAll(r.Body); err == nil {
+			_, _ = w.Write(b)
+		}
+	})
+	for who, s := range map[string]*Sidecar{"back": back, "front": m.front} {
+		s.SetLimits(10_000, 0)
+		for i, known := range []bool{true, false, true, false} {
+			method := "whole"
+			if i >= 2 {
+				method = "stream"
+			}
+			for size, fits := range map[int]bool{10_000: true, 10_001: false, 300_000: false} {
+				req := m.request("POST", "back", method, io.MultiReader(strings.NewReader(strings.Repeat("x", size))))
+				if req.ContentLength = -1; known {
+					req.ContentLength = int64(size)
+				}
+				res, err := m.client.Do(req)
+				if err != nil {
+					t.Fatal(err)
+				}
+				text, err := io.ReadAll(res.Body)
+				_ = res.Body.Close()
+				if fits {
+					if len(text) != size || err != nil {
+						t.Errorf("limit of %s: %d bytes, known %v: got %d, %v", who, size, known, len(text), err)
+					}
+					continue
+				}
+				// An app that has begun to answer a stream already is broken off.
+				if res.StatusCode == http.StatusOK && err != nil && !known && method == "stream" && m.streams() {
+					continue
+				}
+				if res.StatusCode != http.StatusRequestEntityTooLarge {
+					t.Errorf("limit of %s: %d bytes, known %v: status %d: %s", who, size, known, res.StatusCode, text)
+				}
+				for _, want := range []string{`"errorCode":"ERR_DIRECT_INVOKE"`, "10000 bytes", "sidecar of " + who, "max_body", "--max-body-size"} {
+					if !strings.Contains(string(text), want) {
+						t.Errorf("limit of %s: %d bytes, known %v: %q is not in %s", who, size, known, want, text)
+					}
+				}
+			}
+		}
+		s.SetLimits(0, 0)
+		if _, got := m.call("POST", "back", "m", strings.Repeat("y", 300_000)); len(got) != 300_000 {
+			t.Errorf("without a limit of %s: %d bytes", who, len(got))
+		}
+	}
+}
+
+// headerLimit sends headers of one size before and after the limit is lowered,
+// over HTTP/1 and over HTTP/2.
+func headerLimit(t *testing.T, m *mesh) {
+	m.app("back", func(w http.ResponseWriter, r *http.Request) {
+		_, err := io.WriteString(w, r.Header.Get("X-Large"))
+		must(t, err)
+	})
+	h2 := &http.Client{Transport: &http.Transport{Protocols: new(http.Protocols)}}
+	h2.Transport.(*http.Transport).Protocols.SetUnencryptedHTTP2(true) //nolint:errcheck // made above
+	defer h2.CloseIdleConnections()
+	large := strings.Repeat("x", 900_000)
+	for name, client := range map[string]*http.Client{"HTTP/1": m.client, "HTTP/2": h2} {
+		for _, limit := range []int64{0, 50_000} {
+			m.front.SetLimits(0, limit)
+			req := m.request("GET", "back", "m", nil)
+			req.Header.Set("X-Large", large)
+			res, err := client.Do(req)
+			if err != nil {
+				t.Fatalf("%s, limit %d: %v", name, limit, err)
+			}
+			text := m.read(res)
+			_ = res.Body.Close()
+			switch {
+			case limit == 0 && (res.StatusCode != http.StatusOK || text != large):
+				t.Errorf("%s: the default limit gives %d %.200s", name, res.StatusCode, text)
+			case limit > 0 && (res.StatusCode != http.StatusRequestHeaderFieldsTooLarge || !strings.Contains(text, "50000 bytes") || !strings.Contains(text, "header_limit")):
+				t.Errorf("%s: a limit gives %d %.200s", name, res.StatusCode, text)
+			}
+		}
+	}
+}
