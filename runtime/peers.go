@@ -67,11 +67,14 @@ func (p *Peers) forget(addr string) {
 }
 
 // order gives the instances in the order in which a call should try them: those
-// that are ready, beginning with the one whose turn it is, then those that make
-// the call wait, and last those that refuse it.
+// that are ready, beginning with the one whose turn it is, or which has the
+// fewest calls, then those that make the call wait, and last those that refuse it.
 func (g *peerGroup) order(yield func(*Sidecar) bool) {
 	n := uint32(len(g.all))
 	first := g.turn.Add(1)
+	if n > 1 && g.all[0].balance() == LeastInFlight {
+		first = g.least(first)
+	}
 	var others []*Sidecar
 	for i := range n {
 		s := g.all[(first+i)%n]

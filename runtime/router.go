@@ -77,18 +77,16 @@ func (r *router) here(ctx context.Context, c *stream.Call, g *peerGroup) (reply 
 	if err := g.await(ctx, c.Flow); err != nil {
 		return nil, err
 	}
+	wired := *r.transport.Load() != stream.Auto
+	tries := triesOf(c, wired && len(g.all) > 1)
 	for s := range g.order {
-		if *r.transport.Load() == stream.Auto {
+		if !wired {
 			c.Flow.Route(s.local)
 			reply, err = s.callApp(ctx, c)
-		} else {
-			// The wire does not tell a call that was not sent from one that
-			// failed, so the app is waited for on this side of it.
-			if err = s.app.Await(ctx, c.Flow); err == nil {
-				reply, err = r.call(ctx, c, s.wire, s.o.Instance)
-			}
+		} else if err = s.app.Await(ctx, c.Flow); err == nil { // sooner known here than over the wire
+			reply, err = r.call(ctx, tries.next(), s.wire, s.o.Instance)
 		}
-		if !again(ctx, err) || errors.Is(err, appchan.ErrWaited) {
+		if !tries.again(ctx, err) || errors.Is(err, appchan.ErrWaited) {
 			break
 		}
 	}
@@ -97,31 +95,35 @@ func (r *router) here(ctx context.Context, c *stream.Call, g *peerGroup) (reply 
 
 // elsewhere calls an app that others run.
 func (r *router) elsewhere(ctx context.Context, c *stream.Call) (reply *stream.Reply, err error) {
-	addrs, err := r.resolve(ctx, c.AppID)
+	addrs, n, err := r.resolve(ctx, c.AppID)
 	if err != nil {
 		return nil, err
 	}
+	tries := triesOf(c, n > 1)
 	for addr := range addrs {
-		if reply, err = r.call(ctx, c, addr.String(), ""); !again(ctx, err) {
+		if reply, err = r.call(ctx, tries.next(), addr.String(), ""); !tries.again(ctx, err) {
 			break
 		}
-		r.missed(c.AppID, addr)
+		if again(ctx, err) {
+			r.missed(c.AppID, addr)
+		}
 	}
 	return reply, err
 }
 
-// resolve gives the addresses, one at least, of an app that others run, in the
-// order in which a call should try them: each call begins with the next one.
-func (r *router) resolve(ctx context.Context, appID string) (iter.Seq[netip.AddrPort], error) {
+// resolve gives the addresses of an app that others run, and how many there are,
+// one at least, in the order in which a call should try them: each call begins
+// with the next one, or with the one that has the fewest calls of this process.
+func (r *router) resolve(ctx context.Context, appID string) (_ iter.Seq[netip.AddrPort], count int, _ error) {
 	if r.names == nil {
-		return nil, r.unknown(appID)
+		return nil, 0, r.unknown(appID)
 	}
 	addrs, err := r.names.Resolve(ctx, appID)
 	if err != nil {
-		return nil, fmt.Errorf("finding %s: %w", appID, err)
+		return nil, 0, fmt.Errorf("finding %s: %w", appID, err)
 	}
 	if len(addrs) == 0 {
-		return nil, r.unknown(appID)
+		return nil, 0, r.unknown(appID)
 	}
 	v, ok := r.turns.Load(appID)
 	if !ok {
@@ -129,13 +131,16 @@ func (r *router) resolve(ctx context.Context, appID string) (iter.Seq[netip.Addr
 	}
 	n := uint32(len(addrs))
 	first := v.(*atomic.Uint32).Add(1) //nolint:errcheck // nothing else is stored
+	if n > 1 && r.self.balanceOthers() == LeastInFlight {
+		first = least(n, first, func(i uint32) (int64, bool) { return r.peers.wires.load(addrs[i].String()), true })
+	}
 	return func(yield func(netip.AddrPort) bool) {
 		for i := range n {
 			if !yield(addrs[(first+i)%n]) {
 				return
 			}
 		}
-	}, nil
+	}, len(addrs), nil
 }
 
 // missed tells Names of an address at which nobody could be reached.
@@ -166,7 +171,42 @@ func (r *router) call(ctx context.Context, c *stream.Call, addr, instance string
 	}
 }
 
+// tries makes a call that has to go over a wire several times, if need be: a
+// peer may say that it could not reach its app after the body has been read.
+type tries struct {
+	call *stream.Call
+	kept *stream.Kept // nil: there is no body, or nobody else to try
+}
+
+func triesOf(c *stream.Call, several bool) tries {
+	if !several || c.Body == nil {
+		return tries{call: c}
+	}
+	return tries{call: c, kept: stream.Keep(c.Body, c.Length >= 0)}
+}
+
+// next gives the call for the next try.
+func (t *tries) next() *stream.Call {
+	if t.kept == nil {
+		return t.call
+	}
+	c := *t.call
+	c.Body = t.kept.Try()
+	return &c
+}
+
 // again says whether a call that failed may be made to someone else.
+func (t *tries) again(ctx context.Context, err error) bool {
+	if again(ctx, err) {
+		return true
+	}
+	if _, ok := errors.AsType[*stream.NotDeliveredError](err); !ok || ctx.Err() != nil {
+		return false
+	}
+	return t.call.Body == nil || t.kept != nil && t.kept.Again() == ""
+}
+
+// again says whether a call of which nothing was sent may be made to someone else.
 func again(ctx context.Context, err error) bool {
 	_, missed := errors.AsType[*stream.UnreachableError](err)
 	return missed && ctx.Err() == nil

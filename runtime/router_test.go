@@ -171,7 +171,16 @@ func TestNewInstanceReceivesCalls(t *testing.T) {
 // the mesh can tell, and gives where it is.
 func (m *mesh) elsewhere(id, name string) netip.AddrPort {
 	m.t.Helper()
-	o := m.appOptions(id, name, named(name))
+	return m.elsewhereAs(id, name, named(name))
+}
+
+// elsewhereAs does so with that app; nil: with none that can be reached.
+func (m *mesh) elsewhereAs(id, name string, app http.HandlerFunc) netip.AddrPort {
+	m.t.Helper()
+	o := m.appOptions(id, name, app)
+	if app == nil {
+		o.App.Addr = "127.0.0.1:1"
+	}
 	o.Peers = NewPeers()
 	s := m.sidecar(o)
 	return netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(s.Ports().Internal))

@@ -33,7 +33,7 @@ func (r *router) Pass(ctx context.Context, c *rpc.Call) error {
 	if g := r.peers.find(appID); g != nil {
 		return r.passHere(ctx, c, g)
 	}
-	addrs, err := r.resolve(ctx, appID)
+	addrs, _, err := r.resolve(ctx, appID)
 	if err != nil {
 		return err
 	}

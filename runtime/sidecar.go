@@ -63,6 +63,9 @@ type Options struct {
 	MaxBody     int64 // bytes of a request's body that is accepted; 0: any number. See also SetLimits
 	HeaderLimit int64 // bytes of a request's headers; 0: 1 MiB
 
+	Balance       Balance // how calls to the app are spread over its instances; "": RoundRobin. See also SetBalance
+	BalanceOthers Balance // how calls to apps of other processes are; "": RoundRobin
+
 	Grace    time.Duration    // how long calls may go on when the sidecar stops; 0: 5 s
 	Log      *slog.Logger     // nil: nowhere
 	Ready    func() error     // what else must be so before the app may use the sidecar; nil: nothing
@@ -82,6 +85,7 @@ type Sidecar struct {
 	deliver  *deliver.Deliverer // nil: nothing is delivered
 	declared atomic.Pointer[Declared]
 	limits   stream.Limits
+	spread   atomic.Pointer[balances]
 	local    *flow.Peer // of calls that reach this sidecar in process
 	wire     string     // host:port at which this process reaches Internal
 }
@@ -110,6 +114,7 @@ func New(o Options) (s *Sidecar, err error) {
 	}
 	s = &Sidecar{o: o, local: &flow.Peer{Instance: o.Instance, Transport: "local"}}
 	s.SetLimits(o.MaxBody, o.HeaderLimit)
+	s.SetBalance(o.Balance, o.BalanceOthers)
 	if s.app, err = appchan.New(o.App); err != nil {
 		return nil, fmt.Errorf("preparing the channel to %s: %w", o.Instance, err)
 	}

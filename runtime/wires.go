@@ -56,6 +56,16 @@ func (w *wires) to(addr string, unary bool, instance string) (*wire, error) {
 	return made, nil
 }
 
+// load gives how many calls to an address are under way.
+func (w *wires) load(addr string) (n int64) {
+	for _, unary := range [...]bool{false, true} {
+		if v, ok := w.all.Load(wireKey{addr, unary}); ok {
+			n += v.(*wire).InFlight() //nolint:errcheck // nothing else is stored
+		}
+	}
+	return n
+}
+
 func (c *wire) touch() *wire {
 	c.used.Store(time.Now().Unix())
 	return c

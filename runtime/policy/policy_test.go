@@ -155,8 +155,8 @@ func TestRetry(t *testing.T) {
 		{"gives up", Retry{Max: 2, Interval: time.Second}, &failing{n: 9, err: broken}, body, 1000, 3, 0, "connection refused"},
 		{"the last reply is given as it is", Retry{Max: 1}, &failing{n: 9, status: 500}, body, 1000, 2, 500, ""},
 		{"a stream that has flowed", Retry{Max: 3}, &failing{n: 1, err: broken}, body, -1, 2, 200, ""},
-		{"a body that is too long", Retry{Max: 3}, &failing{n: 1, err: broken}, strings.Repeat("y", ReplayLimit+1), ReplayLimit + 1, 1, 0, "longer than the 256 KiB"},
-		{"a long body that nobody read", Retry{Max: 3}, &failing{n: 1, err: broken, unread: true}, strings.Repeat("y", ReplayLimit+1), ReplayLimit + 1, 2, 200, ""},
+		{"a body that is too long", Retry{Max: 3}, &failing{n: 1, err: broken}, strings.Repeat("y", stream.ReplayLimit+1), stream.ReplayLimit + 1, 1, 0, "longer than the 256 KiB"},
+		{"a long body that nobody read", Retry{Max: 3}, &failing{n: 1, err: broken, unread: true}, strings.Repeat("y", stream.ReplayLimit+1), stream.ReplayLimit + 1, 2, 200, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

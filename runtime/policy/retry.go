@@ -14,11 +14,6 @@ import (
 	"mesh/runtime/stream"
 )
 
-// ReplayLimit is how much of a request's body is kept so that it can be sent
-// again. A call whose body is longer, or whose length is not known, is not
-// tried again once its body was read.
-const ReplayLimit = 256 << 10
-
 // Retry tries calls again that have failed before the first byte of a reply.
 type Retry struct {
 	Max         int                // tries after the first; -1: no end
@@ -81,14 +76,14 @@ func (r *Retry) Wrap(next stream.Handler) stream.Handler {
 	}
 	return stream.HandlerFunc(func(ctx context.Context, c *stream.Call) (*stream.Reply, error) {
 		call := *c
-		var kept *keeper
+		var kept *stream.Kept
 		if c.Body != nil {
-			kept = &keeper{body: c.Body, known: c.Length >= 0}
+			kept = stream.Keep(c.Body, c.Length >= 0)
 		}
 		for try := 0; ; try++ {
 			each := call
 			if kept != nil {
-				each.Body = &attempt{k: kept}
+				each.Body = kept.Try()
 			}
 			reply, err := next.Handle(ctx, &each)
 			outcome := Outcome{Err: err}
@@ -102,7 +97,7 @@ func (r *Retry) Wrap(next stream.Handler) stream.Handler {
 				return reply, err
 			}
 			if kept != nil {
-				if why := kept.again(); why != "" {
+				if why := kept.Again(); why != "" {
 					if err != nil {
 						err = &NotReplayableError{Why: why, Err: err}
 					}

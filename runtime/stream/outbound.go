@@ -87,6 +87,9 @@ var ErrRetired = errors.New("the connection has been given up")
 
 const retired = -1 << 62
 
+// InFlight gives how many calls are under way.
+func (o *Outbound) InFlight() int64 { return max(0, o.calls.Load()) }
+
 // Handle calls the peer. Only an *UnreachableError promises that the body has
 // not been read.
 func (o *Outbound) Handle(ctx context.Context, c *Call) (*Reply, error) {
@@ -94,8 +97,15 @@ func (o *Outbound) Handle(ctx context.Context, c *Call) (*Reply, error) {
 		o.calls.Add(-1)
 		return nil, &UnreachableError{Addr: o.addr, Err: ErrRetired}
 	}
-	defer o.calls.Add(-1)
-	return o.handle(ctx, c)
+	r, err := o.handle(ctx, c)
+	if err == nil {
+		if x, ok := r.Body.(*exchange); ok { // its end is that of the call
+			x.over.Store(false)
+			return r, nil
+		}
+	}
+	o.calls.Add(-1)
+	return r, err
 }
 
 // NewStream opens a call of any service at the peer, to pass it on with
@@ -173,7 +183,7 @@ func outgoing(ctx context.Context, f *flow.Flow) context.Context {
 type exchange struct {
 	bodyReader
 	out     *Outbound
-	over    atomic.Bool // no longer counted as under way
+	over    atomic.Bool // not counted as under way by itself: not yet, or no longer
 	stop    context.CancelCauseFunc
 	cause   func() error  // why it was stopped; nil: it was not
 	sent    chan struct{} // closed when the request body is no longer read
@@ -188,8 +198,8 @@ func (o *Outbound) open(ctx context.Context, c *Call, body io.Reader) (*exchange
 		defer stop(err)
 		return nil, o.notOpened(ctx, err)
 	}
-	o.calls.Add(1)
 	x := &exchange{out: o, stop: stop, cause: func() error { return context.Cause(ctx) }, sent: make(chan struct{})}
+	x.over.Store(true) // Handle counts it
 	x.bodyReader = bodyReader{recvMsg: s.RecvMsg, pool: &o.pool, flow: c.Flow, dir: flow.Reply, extra: lateReply, left: -1}
 	head := requestHead(c)
 	if body == nil {

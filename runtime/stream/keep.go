@@ -1,18 +1,21 @@
-package policy
+package stream
 
 import (
 	"errors"
 	"fmt"
 	"io"
 	"sync"
-
-	"mesh/runtime/stream"
 )
 
-// keeper is a request's body that can be read several times, one try after the
+// ReplayLimit is how much of a request's body is kept so that it can be sent
+// once more: bodies that are longer, and streams that have begun to flow, are
+// sent once only.
+const ReplayLimit = 256 << 10
+
+// Kept is a request's body that can be read several times, one try after the
 // other. What was read is kept up to ReplayLimit. A try that has failed may
 // still be inside a read; what that read brings is kept for the next try.
-type keeper struct {
+type Kept struct {
 	body  io.Reader
 	known bool       // its length is known: it is no endless stream
 	turn  sync.Mutex // held while body is read
@@ -23,8 +26,15 @@ type keeper struct {
 	end  error // how the body ended; nil: not yet
 }
 
-// again says why the body cannot be sent from its beginning, or "".
-func (k *keeper) again() (why string) {
+// Keep gives body, that can be read several times then; known says that its
+// length is, so that it is no endless stream.
+func Keep(body io.Reader, known bool) *Kept { return &Kept{body: body, known: known} }
+
+// Try gives the body for one more try.
+func (k *Kept) Try() io.Reader { return &attempt{k: k} }
+
+// Again says why the body cannot be sent from its beginning, or "".
+func (k *Kept) Again() (why string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	switch {
@@ -36,9 +46,9 @@ func (k *keeper) again() (why string) {
 	return ""
 }
 
-// attempt reads a keeper's body from the beginning.
+// attempt reads a kept body from the beginning.
 type attempt struct {
-	k  *keeper
+	k  *Kept
 	at int // bytes read
 }
 
@@ -90,5 +100,5 @@ func (a *attempt) Len() int {
 	case a.k.end != nil:
 		return 0
 	}
-	return stream.Ready(a.k.body)
+	return Ready(a.k.body)
 }
