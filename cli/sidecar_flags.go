@@ -29,6 +29,7 @@ type sidecarFlags struct {
 	mode, mdns                              string
 	maxConcurrency                          int
 	maxBody, headerLimit                    byteSize
+	balance                                 string
 	withMetrics, mtls, ssl                  bool
 	health                                  bool
 	healthPath                              string
@@ -77,6 +78,7 @@ func (f *sidecarFlags) add(fs *pflag.FlagSet) {
 	for _, name := range []string{"http-max-request-size", "dapr-http-max-request-size", "dapr-http-read-buffer-size", "http-read-buffer-size"} {
 		_ = fs.MarkHidden(name) // it exists
 	}
+	fs.StringVar(&f.balance, "balance", "round-robin", "how calls to an app are spread over its instances: round-robin or least-in-flight")
 	fs.Var(&f.http, "dapr-http-port", "port of the HTTP API")
 	fs.Var(&f.grpc, "dapr-grpc-port", "port of the gRPC API")
 	fs.Var(&f.internal, "dapr-internal-grpc-port", "port for other sidecars (default: one derived from app id and folder)")
@@ -170,6 +172,8 @@ func (f *sidecarFlags) options(e Env, given func(string) bool, strict bool) (sta
 		return o, usage(fmt.Errorf("the app id %q has a dot, which begins a namespace", f.appID))
 	case f.mode != "standalone":
 		return o, usage(fmt.Errorf("--mode is %q: only standalone is possible", f.mode))
+	case f.balance != "round-robin" && f.balance != "least-in-flight":
+		return o, usage(fmt.Errorf("--balance is %q: use round-robin or least-in-flight", f.balance))
 	case f.mtls:
 		return o, usage(errors.New("--enable-mtls: sidecars talk in plain text here, so this would not be what it says"))
 	}
@@ -203,7 +207,7 @@ func (f *sidecarFlags) options(e Env, given func(string) bool, strict bool) (sta
 		AppID: f.appID, Namespace: e.getenv("NAMESPACE"),
 		HTTP: at(f.http, f.listen), GRPC: at(f.grpc, f.listen), Internal: at(f.internal, f.internalListen),
 		AppHost: f.appHost, AppPort: int(f.appPort), Protocol: f.protocol, MaxConcurrency: max(0, f.maxConcurrency),
-		MaxBody: f.maxBody.bytes, HeaderLimit: f.headerLimit.bytes,
+		MaxBody: f.maxBody.bytes, HeaderLimit: f.headerLimit.bytes, Balance: f.balance,
 		Host: e.getenv("DAPR_HOST_IP"), Interface: f.mdns, Environ: e.getenv,
 		Token: e.getenv("DAPR_API_TOKEN"), AppToken: e.getenv("APP_API_TOKEN"),
 		Grace: time.Duration(f.grace) * time.Second, Block: f.block, Version: runtimeVersion(),

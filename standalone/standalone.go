@@ -43,6 +43,7 @@ type Options struct {
 	MaxConcurrency int    // 0: no limit
 	MaxBody        int64  // bytes of a request's body; 0: no limit
 	HeaderLimit    int64  // bytes of a request's headers; 0: 1 MiB
+	Balance        string // how calls to an app are spread; see runtime.Balance
 	Health         *Health
 	NoConfig       bool // do not ask the app for /dapr/config
 
@@ -110,7 +111,7 @@ func New(o Options) (*Sidecar, error) {
 		MetricsAddr: o.Metrics, PublicAddr: o.Public, Metrics: reg,
 		App:   appchan.Options{Protocol: o.Protocol, Token: o.AppToken, MaxConcurrency: o.MaxConcurrency},
 		Peers: runtime.NewPeers(), Names: s.finder, Components: s.stock,
-		MaxBody: o.MaxBody, HeaderLimit: o.HeaderLimit,
+		MaxBody: o.MaxBody, HeaderLimit: o.HeaderLimit, BalanceOthers: runtime.Balance(o.Balance),
 		APIToken: o.Token, Version: o.Version, Grace: o.Grace, Log: o.Log, Shutdown: s.shutdown, Ready: s.componentsLoaded,
 		Metadata: map[string]string{"nameResolution": describe(have.names)},
 	}

@@ -37,6 +37,7 @@ delay = "1s"
 		"nothing":            {"", "", same},
 		"a comment":          {"[apps.web]", "# about web\n[apps.web]", same},
 		"hot-swap":           {`hold = "1s"`, `hold = "2s"`, "app orders: hot-swap (hold 1s → 2s); app web: nothing"},
+		"limits":             {`hold = "1s"`, "hold = \"1s\"\nmax_body = \"1MiB\"\nheader_limit = \"64KiB\"\nbalance = \"least-in-flight\"", "app orders: hot-swap (max_body none → 1048576, header_limit 1048576 → 65536, balance round-robin → least-in-flight); app web: nothing"},
 		"restart":            {`"orders"`, `"orders -v"`, "app orders: restart 111 (command changed); app web: nothing"},
 		"restart and scale":  {"\"orders\"\ninstances = 3", "\"orders -v\"\ninstances = 1", "app orders: restart 111 (command changed); app orders: scale 110 (instances 3 → 1); app web: nothing"},
 		"a new sidecar":      {`command = "web"`, "command = \"web\"\nsidecar = { http_port = 4000 }", "app orders: nothing; app web: restart with a new sidecar 7 (sidecar.http_port none → 4000)"},

@@ -158,6 +158,7 @@ func (s *Supervisor) newUnit(m *config.Mesh, a *config.App, index int) (_ *unit,
 		AppID: a.ID, Instance: u.name,
 		HTTP: loopback(u.at.http), GRPC: loopback(u.at.grpc), Internal: peerAddr(m.Interface, u.internal),
 		MetricsAddr: loopback(u.at.metrics), Metrics: reg, Grace: sidecarGrace, MaxBody: a.MaxBody, HeaderLimit: a.HeaderLimit,
+		Balance: runtime.Balance(a.Balance), BalanceOthers: runtime.Balance(m.Balance),
 		App: opt, Transport: stream.Transport(m.Transport), Peers: s.peers, Names: u.finder,
 		Policies: s.policies, Components: s.stock.live, Flows: s.o.Flows, APIToken: tokens.api, Shutdown: shutdown, Log: s.o.Log.With(slog.String("app", a.ID), slog.String("instance", u.name)),
 	})
@@ -211,6 +212,7 @@ func (u *unit) configure(m *config.Mesh, a *config.App) {
 	u.wish(func(d *desired) { d.mesh, d.app = m, a })
 	u.sidecar.App().SetHold(a.Hold)
 	u.sidecar.SetLimits(a.MaxBody, a.HeaderLimit)
+	u.sidecar.SetBalance(runtime.Balance(a.Balance), runtime.Balance(m.Balance))
 }
 
 // siblings gives the app port of every app's first instance. Only the loop calls it.

@@ -115,6 +115,7 @@ func meshFields(a, b *Mesh) []Field {
 	var f fields
 	f.plain("name", a.Name, b.Name, Sidecar|Restart)
 	f.plain("transport", a.Transport, b.Transport, Live)
+	f.plain("balance", a.Balance, b.Balance, Live)
 	f.silent("api_token", a.APIToken, b.APIToken, Sidecar|Restart)
 	f.plain("mdns.interface", a.Interface, b.Interface, Live)
 	f.plain("screen.capture", a.Capture, b.Capture, Live)

@@ -17,6 +17,8 @@ func meshTable() table[Mesh] {
 			section("mesh", "What holds for all apps.",
 				key("transport", "How sidecars reach each other. auto: in process when both run here, else gRPC; grpc: always over the wire; unary: whole bodies instead of streams, to compare.",
 					enum("auto", "grpc", "unary"), func(m *Mesh, v string) { m.Transport = v }).or("auto"),
+				key("balance", "How calls to apps that run elsewhere are spread over their instances.",
+					enum("round-robin", "least-in-flight"), func(m *Mesh, v string) { m.Balance = v }).or("round-robin"),
 				key("api_token", `Token that callers of a sidecar's API must send; "auto" makes a new one for each run and hands it to the apps.`,
 					text(), func(m *Mesh, v string) { m.APIToken = v }).or(""),
 				key("resources", "Folders with Dapr YAML.",

@@ -65,7 +65,7 @@ func TestWholeFile(t *testing.T) {
 	m := p.good(t, string(text), "HOME=/home/u", "WHAT=stock")
 	want := &Mesh{
 		Name: "shop", Dir: "/shop", File: "/shop/mesh.toml",
-		Transport: "grpc", APIToken: "auto",
+		Transport: "grpc", Balance: "round-robin", APIToken: "auto",
 		Resources: []string{"/shop/components", "/etc/mesh"},
 		EnvFiles:  []string{"/shop/.env"},
 		Interface: "all",
@@ -134,7 +134,7 @@ func TestWholeFile(t *testing.T) {
 func TestNothingButDefaults(t *testing.T) {
 	m := project{}.good(t, "")
 	want := &Mesh{
-		Name: "shop", Dir: "/shop", File: "/shop/mesh.toml", Transport: "auto",
+		Name: "shop", Dir: "/shop", File: "/shop/mesh.toml", Transport: "auto", Balance: "round-robin",
 		Resources: []string{"/shop/components"}, EnvFiles: []string{"/shop/.env"}, Interface: "loopback",
 	}
 	if diff := cmp.Diff(want, m, cmpopts.EquateEmpty()); diff != "" {

@@ -22,6 +22,7 @@ type Mesh struct {
 	Dir       string     // folder of the file, absolute
 	File      string     // the file, absolute
 	Transport string     // auto, grpc or unary
+	Balance   string     // how calls to apps that run elsewhere are spread: round-robin or least-in-flight
 	APIToken  string     // "", "auto" or the token itself
 	Resources []string   // absolute folders with Dapr YAML; they need not exist
 	EnvFiles  []string   // absolute; they need not exist

@@ -11,9 +11,9 @@ import (
 	"testing"
 
 	"mesh/runtime/api"
-	"mesh/runtime/stream"
 	"mesh/runtime/api/apitest"
 	"mesh/runtime/flow"
+	"mesh/runtime/stream"
 )
 
 // large is more than anything may hold in memory.
