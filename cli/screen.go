@@ -24,13 +24,13 @@ func (e Env) attach(ctx context.Context) error {
 		return err
 	}
 	defer c.Close()
-	o := e.screenOptions()
+	o := e.screenOptions(c.Token)
 	o.Attached = true
 	return left(tui.New(c, c, o).Run(ctx))
 }
 
-func (e Env) screenOptions() tui.Options {
-	return tui.Options{Environ: e.Environ, NoColor: e.getenv("NO_COLOR") != "", Edit: e.edit}
+func (e Env) screenOptions(token func(ctx context.Context) (string, error)) tui.Options {
+	return tui.Options{Environ: e.Environ, NoColor: e.getenv("NO_COLOR") != "", Edit: e.edit, Invoke: again(token)}
 }
 
 // left turns the reason for which a screen was left into an exit code.
@@ -48,7 +48,7 @@ func left(err error) error {
 // fails leaves the mesh running and says how to get it back.
 func (e Env) screen(mesh local, flows tui.Flows, super *supervisor.Supervisor, dir string) func(context.Context) error {
 	return func(ctx context.Context) error {
-		err := tui.New(mesh, flows, e.screenOptions()).Run(ctx)
+		err := tui.New(mesh, flows, e.screenOptions(func(context.Context) (string, error) { return super.Token(), nil })).Run(ctx)
 		switch {
 		case errors.Is(err, tui.ReasonKill):
 			super.Kill()

@@ -2,7 +2,6 @@ package supervisor
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -128,7 +127,7 @@ off = true
 		`no app "ehco"`:     {Op: state.SetFault, Fault: &state.Fault{Name: "x", Target: "ehco", Abort: 500}},
 		"has ended":         {Op: state.SetCapture, Flow: id, On: true},
 	} {
-		if err := l.Do(context.Background(), c); err == nil || !strings.Contains(err.Error(), what) {
+		if err := l.Do(t.Context(), c); err == nil || !strings.Contains(err.Error(), what) {
 			t.Errorf("%+v: %v, want %q", c, err, what)
 		}
 	}

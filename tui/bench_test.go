@@ -56,6 +56,10 @@ func (l *load) Views(recent int) []flow.View {
 	return out
 }
 
+func (l *load) Body(string, flow.Dir, uint64, uint64) (flow.Body, bool) { return flow.Body{}, true }
+
+func (l *load) Stats() flow.Stats { return flow.Stats{} }
+
 func (l *load) Detail(id string, after flow.Cursor) (flow.Detail, bool) {
 	for i := range l.streams {
 		v := l.view(i)

@@ -130,6 +130,15 @@ func (m *model) summary(w int) (parts []part) {
 	if m.world.Frozen {
 		parts = append(parts, part{"‖ frozen", t.Warn.Bold()})
 	}
+	on := 0
+	for i := range m.world.Mesh.Faults {
+		if m.world.Mesh.Faults[i].On {
+			on++
+		}
+	}
+	if on > 0 {
+		parts = append(parts, part{"≠ " + pane.Plural(on, "fault"), t.Warn.Bold()})
+	}
 	if broken > 0 {
 		parts = append(parts, part{"✖ " + strconv.Itoa(broken), t.Bad})
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"mesh/runtime/flow"
+	"mesh/runtime/flow/export"
 	"mesh/supervisor/state"
 )
 
@@ -94,6 +95,7 @@ type fakeFlows struct {
 type fakeFlow struct {
 	view  flow.View
 	marks [8][]flow.Mark
+	body  [2]flow.Body // what was captured
 }
 
 func (f *fakeFlow) put(d flow.Dir, h flow.Hop, at time.Duration, size int) {
@@ -160,6 +162,26 @@ func (f *fakeFlows) Detail(id string, after flow.Cursor) (flow.Detail, bool) {
 		return d, true
 	}
 	return flow.Detail{}, false
+}
+
+func (f *fakeFlows) Stats() flow.Stats { return flow.Stats{Begun: 5006, Ended: 5002, Forgotten: 906} }
+
+func (f *fakeFlows) Body(id string, d flow.Dir, from, to uint64) (flow.Body, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, one := range f.all {
+		if one.view.ID == id {
+			b := one.body[d]
+			b.Parts = nil
+			for _, p := range one.body[d].Parts {
+				if data, ok := export.Slice(&flow.Body{Parts: []flow.Part{p}}, from, int(min(to, p.Off+uint64(len(p.Data)))-min(to, from))); ok {
+					b.Parts = append(b.Parts, flow.Part{Off: from, Data: data})
+				}
+			}
+			return b, true
+		}
+	}
+	return flow.Body{}, false
 }
 
 // shop is a mesh in which most things happen at once.
@@ -233,6 +255,10 @@ func chat() *fakeFlow {
 		ID: "8f3c1d2e3f405162", Head: head("web", "llm", "POST", "/chat"), Peer: flow.Peer{Instance: "llm-2", Transport: "local"},
 		Live: true, Age: 6200 * ms, Status: 200, Replied: 35 * ms,
 	}}
+	f.body[flow.Request] = flow.Body{On: true, Limit: 64 << 10, End: 412, Query: "model=small", Header: map[string][]string{
+		"Content-Type": {"application/json"}, "Authorization": {flow.Redacted}, "Accept": {"text/event-stream"},
+	}, Parts: []flow.Part{{Data: []byte(`{"messages":[{"role":"user","content":"` + strings.Repeat("why? ", 72) + `"}],"n":1234}`)}}}
+	var said []byte
 	f.put(flow.Request, flow.CallerIn, 1*ms, 412)
 	f.put(flow.Request, flow.CalleeOut, 1*ms+90*time.Microsecond, 412)
 	at := 38 * ms
@@ -244,7 +270,9 @@ func chat() *fakeFlow {
 		if i == 90 {
 			at += 1700 * ms
 		}
+		said = append(said, "data: "+strings.Repeat("o", size-9)+"k\n\n"...)
 	}
+	f.body[flow.Reply] = flow.Body{On: true, Limit: 64 << 10, End: uint64(len(said)), Header: map[string][]string{"Content-Type": {"text/event-stream"}}, Parts: []flow.Part{{Data: said}}}
 	return f
 }
 

@@ -29,7 +29,13 @@ func scenes() map[string]func(s *session) {
 		"streams": func(s *session) { s.press("2", "f", "down") },
 		"lanes":   func(s *session) { s.press("2", "enter"); s.tick() },
 		"stalled": func(s *session) { s.press("2", "down", "enter", "up", "up", "up", "up", "[", "[", "[") },
-		"logs":    func(s *session) { s.press("4", "/"); s.text("long"); s.press("enter") },
+		"chunk":   func(s *session) { s.press("2", "enter", "[", "[", "enter"); s.tick() },
+		"chunk as hex": func(s *session) {
+			s.press("2", "enter", "up", "up", "[", "enter", "V")
+			s.tick()
+		},
+		"chunk not captured": func(s *session) { s.press("2", "down", "enter", "i"); s.tick() },
+		"logs":               func(s *session) { s.press("4", "/"); s.text("long"); s.press("enter") },
 		"topology": func(s *session) {
 			s.press("5", "down", "down", "down")
 		},

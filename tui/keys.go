@@ -35,6 +35,17 @@ func (m *model) bindings() []pane.Binding {
 			return pane.Say{Text: "the mouse selects text; m takes it back"}
 		}},
 	}
+	all = append(all, pane.Binding{Name: "fault", Arg: "APP|NAME [on|off|delay=300ms …]", Help: "disturb calls on purpose, or no longer", Do: func(arg string) pane.Action {
+		words := strings.Fields(arg)
+		if len(words) == 0 {
+			return pane.Say{Text: "fault orders delay=300ms rate=0.2, or abort=503 bandwidth=64k cut_after=10k; fault orders off"}
+		}
+		c, err := state.ParseFault(words[0], words[1:])
+		if err != nil {
+			return pane.Say{Text: err.Error(), Bad: true}
+		}
+		return pane.Do{Command: c}
+	}})
 	for v := range pane.Views {
 		all = append(all, pane.Binding{
 			Keys: []string{string('1' + rune(v))}, Name: strings.ToLower(v.String()), Help: "show " + strings.ToLower(v.String()),
@@ -94,6 +105,10 @@ func (m *model) act(a pane.Action) tea.Cmd {
 		return m.open(a.Place)
 	case pane.Say:
 		m.say(a.Text, a.Bad)
+	case pane.Copy:
+		return m.copyFlow(a)
+	case pane.Again:
+		return m.again(a)
 	}
 	return nil
 }
@@ -169,20 +184,37 @@ func (m *model) command(c state.Command) tea.Cmd {
 // words says what a command does.
 func words(c state.Command) string {
 	s := string(c.Op)
+	if c.App != "" {
+		s += " " + c.App
+	}
 	switch c.Op {
 	case state.Review:
 		return "edits wait"
 	case state.Apply:
 		return "apply the edit"
-	case state.Restart, state.Stop, state.Start, state.Scale, state.Down:
-	}
-	if c.App != "" {
-		s += " " + c.App
-	}
-	if c.Op == state.Scale {
-		s += " to " + countOf(c.Count)
+	case state.Scale:
+		return s + " to " + countOf(c.Count)
+	case state.SetFault:
+		if c.Fault != nil {
+			return s + " " + c.Name + " " + c.Fault.String()
+		}
+		return s + " " + c.Name + onOff(c.On)
+	case state.SetCapture:
+		if c.Flow == "" {
+			return s + " of new streams" + onOff(c.On)
+		}
+		return s + " of this stream" + onOff(c.On)
+	case state.Restart, state.Stop, state.Start, state.Down:
 	}
 	return s
+}
+
+// onOff says which way a switch is turned.
+func onOff(on bool) string {
+	if on {
+		return " on"
+	}
+	return " off"
 }
 
 func (m *model) finish(f finished) tea.Cmd {

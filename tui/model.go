@@ -47,6 +47,9 @@ type model struct {
 	do    func(c state.Command) error         // carries out a command
 	edit  func(file string, at place) tea.Cmd // nil: there is no editor
 
+	compose func(d draft) tea.Cmd                      // lets the user edit a call; nil: there is no editor
+	call    func(c Invocation) (status int, err error) // makes a call
+
 	world    pane.World
 	apps     *pane.Apps
 	streams  *pane.Streams
@@ -89,7 +92,9 @@ func newModel(ctx context.Context, mesh Mesh, flows Flows, opt Options) *model {
 		mesh: mesh, flows: flows, opt: opt, done: ctx.Done(), mouse: true, stale: true, w: 80, h: 24,
 		do: func(c state.Command) error { return mesh.Do(ctx, c) },
 	}
+	m.call = func(c Invocation) (int, error) { return opt.Invoke(ctx, mesh.State(), c) }
 	if opt.Edit != nil {
+		m.compose = func(d draft) tea.Cmd { return openDraft(ctx, opt.Edit, d) }
 		m.edit = func(file string, at place) tea.Cmd { return openEditor(ctx, opt.Edit, file, at) }
 	}
 	m.world = pane.World{Now: opt.Now(), Mesh: &state.Mesh{}, Theme: theme(opt, true)}
@@ -170,6 +175,12 @@ func (m *model) route(msg tea.Msg) tea.Cmd {
 	case finished:
 		m.stale = true
 		return m.finish(msg)
+	case exported:
+		m.stale = true
+		return m.took(msg)
+	case draft:
+		m.stale = true
+		return m.drafted(msg)
 	}
 	return nil
 }

@@ -64,6 +64,7 @@ type wants struct {
 	tail   string
 	recent int
 	raw    bool
+	bytes  pane.Span
 }
 
 // pulled is a snapshot.
@@ -81,6 +82,11 @@ type pulled struct {
 	after  flow.Cursor
 	detail flow.Detail
 	found  bool
+
+	bytes  pane.Span // Flow is "" when none are wanted
+	body   flow.Body
+	stored bool
+	stats  flow.Stats
 
 	log, tail           string
 	logAfter, tailAfter uint64
@@ -104,6 +110,9 @@ func (m *model) wants() wants {
 	w.flow = m.lanes.Flow()
 	w.log, _ = m.logs.Lines.Want()
 	w.tail, _ = m.apps.Tail.Want()
+	if m.view == pane.ViewLanes && m.lanes.Picked() {
+		w.bytes, _ = m.lanes.WantBytes()
+	}
 	return w
 }
 
@@ -124,6 +133,9 @@ func (m *model) pull(wait time.Duration) tea.Cmd {
 		p.lists = now.Add(wait)
 	}
 	out.flow, out.after = m.lanes.Want()
+	if s, ok := m.lanes.WantBytes(); ok && m.view == pane.ViewLanes {
+		out.bytes = s
+	}
 	logLimit, tailLimit, rawAfter := 0, 0, m.raw.after
 	if m.view == pane.ViewLogs {
 		out.log, out.logAfter = m.logs.Lines.Want()
@@ -160,9 +172,13 @@ func (m *model) pull(wait time.Duration) tea.Cmd {
 		out.mesh = mesh.State()
 		if out.lists {
 			out.flows = flows.Views(recent)
+			out.stats = flows.Stats()
 		}
 		if out.flow != "" {
 			out.detail, out.found = flows.Detail(out.flow, out.after)
+		}
+		if s := out.bytes; s.Flow != "" {
+			out.body, out.stored = flows.Body(s.Flow, s.Dir, s.From, s.To)
 		}
 		if logLimit > 0 {
 			out.logs = mesh.Lines(out.log, out.logAfter, logLimit)
@@ -230,6 +246,9 @@ func (m *model) takeFlows(p *pulled) (moved bool) {
 	if p.flow != "" {
 		moved = m.lanes.Add(p.flow, p.after, &p.detail, p.found)
 	}
+	if p.bytes.Flow != "" {
+		m.lanes.AddBytes(p.bytes, &p.body, p.stored)
+	}
 	if !p.lists {
 		return moved
 	}
@@ -246,7 +265,7 @@ func (m *model) takeFlows(p *pulled) (moved bool) {
 		m.pulling.last, moved = sum, true
 	}
 	if !m.world.Frozen {
-		m.world.Flows = p.flows
+		m.world.Flows, m.world.Stats = p.flows, p.stats
 	}
 	return moved
 }

@@ -11,6 +11,8 @@ import (
 
 	tea "charm.land/bubbletea/v2"
 	"github.com/charmbracelet/colorprofile"
+
+	"mesh/supervisor/state"
 )
 
 // Options says how the screen behaves. The zero value is fine for a terminal.
@@ -27,6 +29,10 @@ type Options struct {
 	// returns when the editor has been closed. It owns the terminal meanwhile.
 	// nil: there is no editor.
 	Edit func(ctx context.Context, file string, line, column int, in io.Reader, out io.Writer) error
+
+	// Invoke makes a call through a sidecar, reads the reply to its end and gives
+	// its status. nil: the screen makes no calls.
+	Invoke func(ctx context.Context, m *state.Mesh, c Invocation) (status int, err error)
 
 	// Undo puts mesh.toml back to what ran before and gives a line that says so.
 	// nil: that cannot be done.

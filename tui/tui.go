@@ -34,4 +34,9 @@ type Flows interface {
 	// Detail gives one flow with the marks after the cursor; ok is false when
 	// the flow is no longer remembered.
 	Detail(id string, after flow.Cursor) (d flow.Detail, ok bool)
+	// Body gives what was captured of one direction of a flow, of the bytes from
+	// one offset to another; ok is false when the flow is no longer remembered.
+	Body(id string, d flow.Dir, from, to uint64) (b flow.Body, ok bool)
+	// Stats says how much is remembered, and what has been let go of.
+	Stats() flow.Stats
 }

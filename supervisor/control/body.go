@@ -31,7 +31,7 @@ func (s *Server) body(w http.ResponseWriter, r *http.Request) {
 		fail(w, bad)
 		return
 	}
-	s.watch.renew(flowLease)
+	s.watch.renew()
 	id := r.PathValue("id")
 	b, ok := s.o.Flows.Body(id, d, from, to)
 	if !ok {
@@ -50,7 +50,7 @@ func unknownFlow(id string) *Error {
 
 // stats answers with how much the recorder holds, and what it had to let go of.
 func (s *Server) stats(w http.ResponseWriter, _ *http.Request) {
-	s.watch.renew(flowLease)
+	s.watch.renew()
 	s.answer(w, s.o.Flows.Stats())
 }
 

@@ -151,17 +151,17 @@ type lease struct {
 	over  bool
 }
 
-// renew starts the thing, or makes it last for d from now.
-func (l *lease) renew(d time.Duration) {
+// renew starts the thing, or makes it last for flowLease from now.
+func (l *lease) renew() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
 	case l.over:
 	case l.stop == nil:
 		l.stop = l.start()
-		l.timer = time.AfterFunc(d, l.lapse)
+		l.timer = time.AfterFunc(flowLease, l.lapse)
 	default:
-		l.timer.Reset(d)
+		l.timer.Reset(flowLease)
 	}
 }
 

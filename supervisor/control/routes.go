@@ -196,7 +196,7 @@ func (s *Server) flows(w http.ResponseWriter, r *http.Request) {
 		fail(w, err)
 		return
 	}
-	s.watch.renew(flowLease)
+	s.watch.renew()
 	s.answer(w, s.o.Flows.Views(int(min(recent, 1<<20))))
 }
 
@@ -207,7 +207,7 @@ func (s *Server) flow(w http.ResponseWriter, r *http.Request) {
 		fail(w, bad)
 		return
 	}
-	s.watch.renew(flowLease)
+	s.watch.renew()
 	id := r.PathValue("id")
 	d, ok := s.o.Flows.Detail(id, after)
 	if !ok {

@@ -13,10 +13,14 @@ func TestFaultsAreRead(t *testing.T) {
 		"orders":     {Name: "orders", On: true},
 		"orders on":  {Name: "orders", On: true},
 		"orders off": {Name: "orders"},
-		"orders delay=200ms rate=0.2": {Name: "orders", On: true,
-			Fault: &state.Fault{Name: "orders", Target: "orders", Delay: 200 * time.Millisecond, Rate: 0.2, On: true, Hand: true}},
-		"orders abort=503 bandwidth=64k cut_after=1MiB": {Name: "orders", On: true,
-			Fault: &state.Fault{Name: "orders", Target: "orders", Abort: 503, Bandwidth: 64 << 10, CutAfter: 1 << 20, On: true, Hand: true}},
+		"orders delay=200ms rate=0.2": {
+			Name: "orders", On: true,
+			Fault: &state.Fault{Name: "orders", Target: "orders", Delay: 200 * time.Millisecond, Rate: 0.2, On: true, Hand: true},
+		},
+		"orders abort=503 bandwidth=64k cut_after=1MiB": {
+			Name: "orders", On: true,
+			Fault: &state.Fault{Name: "orders", Target: "orders", Abort: 503, Bandwidth: 64 << 10, CutAfter: 1 << 20, On: true, Hand: true},
+		},
 	} {
 		words := strings.Fields(text)
 		got, err := state.ParseFault(words[0], words[1:])

@@ -23,7 +23,8 @@ type Lanes struct {
 	chunk  uint64 // the number of the selected chunk, when picked
 	picked bool
 
-	cells      [][]bin  // one row of bins for each lane, reused
+	cells      [][]bin // one row of bins for each lane, reused
+	bytes      inspector
 	near       [2]Lines // the output of caller and callee
 	abbreviate bool     // names of hops are too long to be written out
 	plotX      int      // where the plot was drawn, for clicks
@@ -60,6 +61,7 @@ func (l *Lanes) Choose(id string) {
 	l.trace, l.queue, l.gone, l.now, l.view = trace.New(id), nil, false, 0, flow.View{}
 	l.axis = axis{}
 	l.picked = false
+	l.bytes.known, l.bytes.whole, l.bytes.top = false, false, 0
 	l.lane = laneID{flow.Reply, flow.CallerOut}
 }
 
@@ -209,7 +211,7 @@ func (l *Lanes) pick() (lane *trace.Lane, m trace.Mark, ok bool) {
 func (l *Lanes) Bindings() []Binding { return l.keys }
 
 func (l *Lanes) bindings() []Binding {
-	return []Binding{
+	return append([]Binding{
 		move([]string{"down", "tab", "j"}, "next lane", "select the next lane", func() { l.stepLane(1) }),
 		move([]string{"up", "shift+tab", "k"}, "lane before", "select the lane before", func() { l.stepLane(-1) }),
 		{Keys: []string{"]", "."}, Name: "next chunk", Help: "select the next chunk", Do: func(string) Action { l.stepChunk(1); return nil }},
@@ -226,8 +228,8 @@ func (l *Lanes) bindings() []Binding {
 			return nil
 		}},
 		move([]string{"right", "l"}, "pan right", "go on in time", func() { l.axis.pan(0.2, l.now, l.view.Live) }),
-		move([]string{"pgup", "shift+left"}, "page left", "go back a whole screen", func() { l.axis.pan(-0.9, l.now, l.view.Live) }),
-		move([]string{"pgdown", "shift+right"}, "page right", "go on a whole screen", func() { l.axis.pan(0.9, l.now, l.view.Live) }),
+		move([]string{"pgup", "shift+left"}, "page left", "go back a whole screen, or a page of bytes", func() { l.page(-1) }),
+		move([]string{"pgdown", "shift+right"}, "page right", "go on a whole screen, or a page of bytes", func() { l.page(1) }),
 		{Keys: []string{"0", "f"}, Name: "fit", Help: "the whole stream at once", Hint: "fit", Do: func(string) Action { l.axis.fit(); return nil }},
 		move([]string{"home", "g"}, "begin", "go to the first byte", func() { l.axis.to(0, l.now, l.view.Live) }),
 		{Keys: []string{"end", "G"}, Name: "now", Help: "follow the stream again", Hint: "now", Do: func(string) Action {
@@ -235,18 +237,27 @@ func (l *Lanes) bindings() []Binding {
 			l.picked = false
 			return nil
 		}},
-		{Keys: []string{"enter"}, Name: "stream logs", Help: "the logs of the app that is called", Do: func(string) Action {
+		{Keys: []string{"enter", "i"}, Name: "inspect", Help: "show the bytes of the chunk, or no longer", Hint: "bytes", Do: func(string) Action { return l.toggleBytes() }},
+		{Keys: []string{"v"}, Name: "next form", Help: "bytes as text, JSON, events, gRPC, hex", Do: func(string) Action { return l.nextForm(1) }},
+		{Keys: []string{"V"}, Name: "form before", Help: "the same, backwards", Do: func(string) Action { return l.nextForm(-1) }},
+		{Keys: []string{"b"}, Name: "capture stream", Help: "capture the bytes of this stream, or no longer", Do: func(string) Action { return l.setCapture(false) }},
+		{Keys: []string{"B"}, Name: "capture all", Help: "capture the bytes of all new streams, or no longer", Do: func(string) Action { return l.setCapture(true) }},
+		{Keys: []string{"L"}, Name: "stream logs", Help: "the logs of the app that is called", Do: func(string) Action {
 			if l.view.Callee == "" {
 				return nil
 			}
 			return Show{View: ViewLogs, App: l.view.Callee}
 		}},
-	}
+	}, l.copies()...)
 }
 
-// Unpick lets the inspector follow the latest chunk again; it says whether a
-// chunk was selected.
+// Unpick closes the inspector or, when it is closed, lets go of the selected
+// chunk; it says whether there was something to do.
 func (l *Lanes) Unpick() bool {
+	if l.bytes.open {
+		l.bytes.open = false
+		return true
+	}
 	was := l.picked
 	l.picked = false
 	return was

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"mesh/runtime/flow"
+	"mesh/runtime/flow/filter"
 	"mesh/tui/trace"
 )
 
@@ -22,7 +23,9 @@ const (
 	binWaiting         // for the first byte
 	binIdle            // the producer sends nothing
 	binHeld            // a hop further on does not get rid of its bytes
-	binBlocked         // the next hop does not read
+	binQueued          // the sidecar keeps the bytes, though it could write
+	binWindow          // the window to the other sidecar is used up
+	binBlocked         // the app does not read
 	binEnd
 	binBroken
 )
@@ -62,7 +65,12 @@ func (l *Lanes) fillLane(row []bin, lane *trace.Lane) {
 	quiet := min(max(quietLeast, quietTimes*lane.Gaps.Quantile(0.5)), quietMost)
 	writes := lane.Hop == flow.CallerOut || lane.Hop == flow.CalleeOut
 	waits := binHeld // bytes on the wire wait for a hop further on
-	if writes {
+	switch {
+	case writes && filter.Wire(lane.Dir, lane.Hop) && l.view.Transport == "unary":
+		waits = binQueued
+	case writes && filter.Wire(lane.Dir, lane.Hop):
+		waits = binWindow
+	case writes:
 		waits = binBlocked
 	}
 	i := lane.From(from)
@@ -108,9 +116,15 @@ func (l *Lanes) fillEnd(row []bin, lane *trace.Lane, last, quiet time.Duration, 
 			l.span(row, v.Blocked, end, waits)
 		case last < 0:
 			l.span(row, 0, end, binWaiting)
+		case v.Done > 0:
+			l.fillDone(row, v.Done, last)
 		case l.now-last > quiet && !l.complete(lane, last):
 			l.span(row, last, end, binIdle)
 		}
+		return
+	}
+	if v.Done > 0 {
+		l.fillDone(row, v.Done, last)
 		return
 	}
 	c, mark := l.axis.col(l.now), binEnd
@@ -120,6 +134,19 @@ func (l *Lanes) fillEnd(row []bin, lane *trace.Lane, last, quiet time.Duration, 
 	for ; c >= 0 && c < len(row); c++ {
 		if row[c].n == 0 {
 			row[c].is = mark
+			return
+		}
+	}
+}
+
+// fillDone puts the end of a body behind its last chunk.
+func (l *Lanes) fillDone(row []bin, at, last time.Duration) {
+	if last < 0 {
+		return
+	}
+	for c := max(l.axis.col(max(at, last)), 0); c < len(row); c++ {
+		if row[c].n == 0 {
+			row[c].is = binEnd
 			return
 		}
 	}
@@ -159,7 +186,7 @@ func (l *Lanes) spread(lanes []*trace.Lane) {
 		}
 		row, next := l.cells[i], l.cells[i+1]
 		for c := range row {
-			after := next[c].is == binBlocked || next[c].is == binHeld
+			after := next[c].is >= binHeld && next[c].is <= binBlocked
 			if after && (row[c].is == binIdle || row[c].is == binNone) {
 				row[c].is = binHeld
 			}

@@ -39,6 +39,9 @@ func (l *Lanes) Draw(area grid.Area) {
 		return
 	}
 	below := inspectorHeight(w, h, len(lanes))
+	if l.bytes.open {
+		below = max(below, h-2-max(1, len(lanes))*(1+h/40))
+	}
 	label := min(26, max(12, w/6))
 	stats := 0
 	if w >= 104 {
@@ -64,6 +67,10 @@ func (l *Lanes) Draw(area grid.Area) {
 		area.Text(2, 2, "no bytes yet", t.Dim)
 	} else {
 		l.drawLanes(area.Rows(2, h-2-below), lanes, label, stats)
+	}
+	if l.bytes.open {
+		l.drawBytes(area.Rows(h-below, -1), lanes)
+		return
 	}
 	l.drawBelow(area.Rows(h-below, -1), lanes)
 }
@@ -102,7 +109,15 @@ func (l *Lanes) drawTitle(a grid.Area) {
 	if v.Transport != "" {
 		about += " " + v.Transport
 	}
-	a.Text(x+2, 0, about, t.Dim)
+	x = a.Text(x+2, 0, about, t.Dim)
+	if v.Kept {
+		x = a.Text(x+2, 0, "captured", t.Info)
+	}
+	for i := range l.w.Mesh.Faults {
+		if f := &l.w.Mesh.Faults[i]; f.On && (f.Target == v.Callee || f.Target == "") {
+			x = a.Text(x+2, 0, "fault "+f.String(), t.Warn)
+		}
+	}
 }
 
 // name says which way bytes go at a hop: from the app to its sidecar, from
@@ -124,7 +139,8 @@ func (l *Lanes) drawLanes(area grid.Area, lanes []*trace.Lane, label, stats int)
 	_, h := area.Size()
 	most := l.fill(lanes)
 	_, sel := l.selected()
-	rows := min(5, max(1, h/len(lanes)))
+	queues := l.queues(lanes, h)
+	rows := min(5, max(1, (h-len(queues))/len(lanes)))
 	l.shortest(lanes, label-2)
 	first := scroll(0, sel, len(lanes), max(1, h/rows))
 	y := 0
@@ -135,8 +151,14 @@ func (l *Lanes) drawLanes(area grid.Area, lanes []*trace.Lane, label, stats int)
 		}
 		l.drawLane(area.Rows(y, rows), lanes[i], i, label, stats, most[lanes[i].Dir&1], i == sel)
 		y += rows
+		for _, q := range queues {
+			if q.last == i && y < h {
+				l.drawQueue(area.Rows(y, 1), lanes, q, label, stats)
+				y++
+			}
+		}
 	}
-	l.drawPicked(area, lanes, first, rows)
+	l.drawPicked(area, lanes, first, rows, queues)
 	l.drawNear(area.Rows(y, -1))
 }
 
@@ -249,6 +271,10 @@ func (l *Lanes) drawSilence(a grid.Area, c, y int, is binKind) {
 		a.Rune(c, y, '·', t.Dim)
 	case binHeld:
 		a.Rune(c, y, '░', t.Held)
+	case binQueued:
+		a.Rune(c, y, '▓', t.Blocked)
+	case binWindow:
+		a.Rune(c, y, '▤', t.Blocked)
 	case binBlocked:
 		a.Rune(c, y, '▒', t.Blocked)
 	case binEnd:
@@ -285,13 +311,19 @@ func (t *Theme) counted(n int) grid.Style {
 }
 
 // drawPicked marks the selected chunk, and the same bytes at the other hops.
-func (l *Lanes) drawPicked(area grid.Area, lanes []*trace.Lane, first, rows int) {
+func (l *Lanes) drawPicked(area grid.Area, lanes []*trace.Lane, first, rows int, queues []queue) {
 	lane, m, ok := l.pick()
 	if !ok || !l.picked {
 		return
 	}
 	_, h := area.Size()
 	for i := first; i < len(lanes) && (i-first+1)*rows <= h; i++ {
+		above := 0 // lines of queues
+		for _, q := range queues {
+			if q.last >= first && q.last < i {
+				above++
+			}
+		}
 		if lanes[i].Dir != lane.Dir {
 			continue
 		}
@@ -302,7 +334,7 @@ func (l *Lanes) drawPicked(area grid.Area, lanes []*trace.Lane, first, rows int)
 			}
 		}
 		if c := l.axis.col(at.At); c >= 0 && c < l.axis.cols {
-			y := (i - first) * rows
+			y := (i-first)*rows + above
 			area.Paint(l.plotX+c, y+rows-1, 1, grid.Style{Attr: grid.Reverse})
 			if lanes[i] == lane && rows > 1 {
 				area.Text(l.plotX+c, y, "▾", l.w.Theme.Key)

@@ -222,6 +222,9 @@ func (l *Lanes) drawLaneWords(a grid.Area, lane *trace.Lane) {
 		line.add("merged", strconv.Itoa(lane.Merges))
 		line.add("split", strconv.Itoa(lane.Splits))
 	}
+	if v.Waited > 0 {
+		line.add("writes waited", filter.Seconds(v.Waited))
+	}
 	if n := lane.Lost + lane.Dropped; n > 0 {
 		line.add("marks lost", strconv.FormatUint(n, 10))
 	}
@@ -238,7 +241,9 @@ func (l *Lanes) drawLegend(a grid.Area) {
 		{"▅", "several", t.Many},
 		{"◆", "first byte", t.First},
 		{"·", "producer idle", t.Dim},
-		{"▒", "next hop not reading", t.Blocked},
+		{"▒", "app not reading", t.Blocked},
+		{"▤", "window used up", t.Blocked},
+		{"▓", "kept in a sidecar", t.Blocked},
 		{"░", "held up by that", t.Held},
 		{"■", "end", t.Dim},
 		{"✖", "broken off", t.Bad},

@@ -4,13 +4,15 @@ import (
 	"slices"
 	"time"
 
-	"mesh/runtime/flow/filter"
 	"mesh/supervisor/state"
 	"mesh/tui/grid"
 )
 
 // nearLines is how many lines of output are shown beside the lanes at most.
 const nearLines = 8
+
+// nearAfter is how long after a chunk a line may come and still belong to it.
+const nearAfter = time.Millisecond
 
 // Near gives the output of the two apps of the flow, which is shown below its
 // lanes; the screen adds lines to it.
@@ -32,31 +34,12 @@ func (l *Lanes) NearApps() (apps [2]string) {
 // drawNear draws the lines that the two apps have printed up to the selected
 // chunk, or up to now.
 func (l *Lanes) drawNear(a grid.Area) {
-	w, h := a.Size()
+	_, h := a.Size()
 	if h < 4 {
 		return
 	}
-	t := l.w.Theme
-	at, what := l.now, " output of both apps "
-	if _, m, ok := l.pick(); ok && l.picked {
-		at, what = m.At, " output of both apps up to this chunk "
-	}
 	n := min(h-2, nearLines)
-	lines := l.upTo(l.view.Begun.Add(at+time.Millisecond), n)
-	a = a.Rows(h-1-n, -1)
-	a.Repeat(0, 0, w, '─', t.Faint)
-	a.Text(2, 0, what, t.Dim)
-	if len(lines) == 0 {
-		a.Text(2, 1, "none in this time", t.Dim)
-		return
-	}
-	names := min(w/5, max(grid.Width(l.view.Caller), grid.Width(filter.Callee(&l.view)), 4))
-	for y := range lines {
-		x := a.Cut(0, y+1, 9, stampOf(lines[y].At.Sub(l.view.Begun)), t.Dim)
-		row := a.Sub(x+1, y+1, w-x-1, 1)
-		from := drawMargin(row, 0, &lines[y], names, t)
-		row.Sub(from, 0, w-x-1-from, 1).ANSI(0, 0, lines[y].Text, ground(&lines[y], t), 0)
-	}
+	l.drawNearIn(a.Rows(h-1-n, -1), n)
 }
 
 // upTo gives the last n lines of both apps that came before a time, and not

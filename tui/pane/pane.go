@@ -22,6 +22,7 @@ type World struct {
 	Now    time.Time   // when the snapshot that is shown was taken
 	Mesh   *state.Mesh // never nil
 	Flows  []flow.View // the live ones first, the latest first
+	Stats  flow.Stats  // how much is remembered of them
 	Theme  *Theme
 	Frozen bool // the view stands still while recording goes on
 }
@@ -96,6 +97,33 @@ type Say struct {
 	Bad  bool
 }
 
+// Copy puts a flow, or bytes of it, into the clipboard of the terminal and into a
+// file, or with File only into a file.
+type Copy struct {
+	Flow string
+	As   Format
+	Span Span // for FormatBytes
+	File bool
+}
+
+// Format is a form in which a flow leaves the screen.
+type Format string
+
+// The formats.
+const (
+	FormatBytes  Format = "bytes"
+	FormatCurl   Format = "curl"
+	FormatNDJSON Format = "ndjson"
+	FormatHAR    Format = "har"
+)
+
+// Again makes the call of a flow once more, after the user has edited it when
+// Edit is set.
+type Again struct {
+	Flow string
+	Edit bool
+}
+
 // PromptKind is what the line for input is for.
 type PromptKind int
 
@@ -126,6 +154,8 @@ func (Open) action()   {}
 func (Show) action()   {}
 func (Prompt) action() {}
 func (Say) action()    {}
+func (Copy) action()   {}
+func (Again) action()  {}
 
 // Binding ties keys to something that can be done.
 type Binding struct {

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"mesh/runtime/flow"
 	"mesh/runtime/flow/filter"
@@ -235,6 +236,14 @@ func (s *Streams) columns() []column[streamRow] {
 			return size(total(r.View)), s.w.Theme.Text
 		}), cmp: by(func(r *streamRow) int64 { return int64(total(r.View)) })},
 		{title: "rate 8s", width: rateSlots, drop: 3, draw: s.drawRate},
+		{title: "gap p50", width: 7, right: true, drop: 11, draw: s.drawGap(func(p50, _ time.Duration) time.Duration { return p50 }), cmp: by(func(r *streamRow) int64 {
+			p50, _ := filter.GapQuantiles(r.View)
+			return int64(p50)
+		})},
+		{title: "gap p99", width: 7, right: true, drop: 10, draw: s.drawGap(func(_, p99 time.Duration) time.Duration { return p99 }), cmp: by(func(r *streamRow) int64 {
+			_, p99 := filter.GapQuantiles(r.View)
+			return int64(p99)
+		})},
 		{title: "max gap", width: 7, right: true, drop: 7, draw: number(func(r *streamRow) (string, grid.Style) {
 			if g := filter.Gap(r.View); g > 0 {
 				return filter.Seconds(g), s.w.Theme.Text
@@ -248,6 +257,16 @@ func (s *Streams) columns() []column[streamRow] {
 			return cmp.Or(cmp.Compare(a.is.State, b.is.State), cmp.Compare(a.Status, b.Status))
 		}},
 	}
+}
+
+// drawGap draws one quantile of the gaps.
+func (s *Streams) drawGap(which func(p50, p99 time.Duration) time.Duration) func(cell grid.Area, r *streamRow) {
+	return number(func(r *streamRow) (string, grid.Style) {
+		if g := which(filter.GapQuantiles(r.View)); g > 0 {
+			return filter.Seconds(g), s.w.Theme.Text
+		}
+		return none, s.w.Theme.Faint
+	})
 }
 
 // kind says what sort of call it is, and how it travels when that is short.
@@ -266,5 +285,9 @@ func (s *Streams) title() string {
 			live++
 		}
 	}
-	return strconv.Itoa(live) + " live, " + strconv.Itoa(len(s.rows)-live) + " ended"
+	title := strconv.Itoa(live) + " live, " + strconv.Itoa(len(s.rows)-live) + " ended"
+	if n := s.w.Stats.Forgotten; n > 0 {
+		title += ", " + count(n) + " forgotten"
+	}
+	return title
 }

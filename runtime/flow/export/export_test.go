@@ -63,7 +63,7 @@ func must() map[string]string {
 
 func field(t *testing.T, v any, path string) any {
 	t.Helper()
-	for _, key := range strings.Split(path, ".") {
+	for key := range strings.SplitSeq(path, ".") {
 		m, ok := v.(map[string]any)
 		if !ok || m[key] == nil {
 			t.Errorf("there is no %s", path)
@@ -112,7 +112,8 @@ func TestHARIsValid(t *testing.T) {
 		t.Errorf("version %v", v)
 	}
 	e := entries[0]
-	if _, err := time.Parse(time.RFC3339, field(t, e, "startedDateTime").(string)); err != nil {
+	started, _ := field(t, e, "startedDateTime").(string)
+	if _, err := time.Parse(time.RFC3339, started); err != nil {
 		t.Error(err)
 	}
 	sum := 0.0

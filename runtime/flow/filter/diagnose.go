@@ -34,9 +34,20 @@ type Diagnosis struct {
 	State State
 	Who   string        // whom the flow waits for, when it waits
 	For   time.Duration // how long it has been waiting
+	Why   Cause         // when Stalled
 	Dir   flow.Dir      // where it waits, when Stalled
 	Hop   flow.Hop
 }
+
+// Cause is what holds bytes up.
+type Cause uint8
+
+// The causes of a stall.
+const (
+	Unread Cause = iota // an app does not read
+	Window              // gRPC's flow-control window between two sidecars is used up
+	Queued              // a sidecar has bytes that it does not pass on, though nothing keeps it from writing
+)
 
 // Diagnose finds out what the flow is doing from its counters.
 func Diagnose(v *flow.View) Diagnosis {
@@ -51,6 +62,9 @@ func Diagnose(v *flow.View) Diagnosis {
 	if d, ok := stall(v); ok {
 		return d
 	}
+	if d, ok := queued(v); ok {
+		return d
+	}
 	silent := v.Age - last(v)
 	if _, replied := TTFB(v); !replied {
 		if silent < stallAfter {
@@ -60,7 +74,7 @@ func Diagnose(v *flow.View) Diagnosis {
 	}
 	if silent >= idleAfter {
 		who := Callee(v)
-		if Bytes(v, flow.Reply) == 0 && Bytes(v, flow.Request) > 0 {
+		if Bytes(v, flow.Reply) == 0 && Bytes(v, flow.Request) > 0 && !ended(v, flow.Request) {
 			who = caller(v) // the head of the reply came early, the body is still the caller's
 		}
 		return Diagnosis{State: Idle, Who: who, For: silent}
@@ -80,6 +94,44 @@ func stall(v *flow.View) (d Diagnosis, ok bool) {
 			}
 			if d.Dir == dir || v.Age-l.Blocked > d.For {
 				d, ok = Diagnosis{State: Stalled, Who: reader(v, dir, hop), For: v.Age - l.Blocked, Dir: dir, Hop: hop}, true
+				if Wire(dir, hop) {
+					d.Why = Window
+				}
+			}
+		}
+	}
+	return d, ok
+}
+
+// Wire says whether what a hop writes goes to another sidecar.
+func Wire(dir flow.Dir, hop flow.Hop) bool {
+	return dir == flow.Request && hop == flow.CallerOut || dir == flow.Reply && hop == flow.CalleeOut
+}
+
+// queued finds bytes that a sidecar has read and neither written nor begun to
+// write for a while: it gathers a whole body, or waits for a connection.
+func queued(v *flow.View) (d Diagnosis, ok bool) {
+	if v.Kind != "http" && v.Kind != "grpc" && v.Kind != "" {
+		return d, false // components take whole values
+	}
+	for dir := flow.Request; dir <= flow.Reply; dir++ {
+		route := Route(dir)
+		_, wire1 := v.Lane(dir, route[1])
+		_, wire2 := v.Lane(dir, route[2])
+		pairs := [][2]flow.Hop{{route[0], route[1]}, {route[2], route[3]}}
+		if !wire1 && !wire2 && v.Transport == "local" {
+			pairs = [][2]flow.Hop{{route[0], route[3]}}
+		}
+		for _, p := range pairs {
+			in, _ := v.Lane(dir, p[0])
+			out, _ := v.Lane(dir, p[1])
+			since := max(in.First, out.Last)
+			if in.Bytes > out.Bytes && out.Blocked == 0 && v.Age-since >= stallAfter && v.Age-since > d.For {
+				who := caller(v)
+				if p[0] == flow.CalleeIn {
+					who = Callee(v)
+				}
+				d, ok = Diagnosis{State: Stalled, Who: who + "'s sidecar", For: v.Age - since, Why: Queued, Dir: dir, Hop: p[1]}, true
 			}
 		}
 	}
@@ -118,6 +170,13 @@ func (d Diagnosis) Words(v *flow.View) string {
 	case Idle:
 		return "idle " + Seconds(d.For) + ": " + d.Who + " sends nothing"
 	case Stalled:
+		switch d.Why {
+		case Window:
+			return "stalled: window to " + d.Who + " used up " + Seconds(d.For)
+		case Queued:
+			return "stalled: held in " + d.Who + " " + Seconds(d.For)
+		case Unread:
+		}
 		return "stalled: " + d.Who + " not reading " + Seconds(d.For)
 	case Holding:
 		return "holding " + Seconds(d.For) + ": " + d.Who + " is not ready"

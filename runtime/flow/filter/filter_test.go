@@ -24,7 +24,10 @@ func flows() map[string]flow.View {
 		"flowing": {
 			ID: "8f3c000000000001", Head: chat, Peer: flow.Peer{Instance: "llm-2", Transport: "local"}, Live: true,
 			Age: 4200 * ms, Status: 200, Replied: 30 * ms,
-			Lanes: []flow.LaneView{lane(flow.Reply, flow.CalleeIn, 412, 61200, 38*ms, 4190*ms, 84*ms)},
+			Lanes: []flow.LaneView{
+				lane(flow.Reply, flow.CalleeIn, 412, 61200, 38*ms, 4190*ms, 84*ms),
+				lane(flow.Reply, flow.CallerOut, 412, 61200, 38*ms, 4190*ms, 84*ms),
+			},
 		},
 		"stalled": {
 			ID: "77a0000000000002", Head: flow.Head{Callee: "bill", Verb: "POST", Path: "/quote", Kind: "grpc"}, Live: true,
@@ -162,6 +165,45 @@ func TestDiagnosisInWords(t *testing.T) {
 	v.Age += 2 * time.Second
 	if got, want := filter.Diagnose(&v).Words(&v), "idle 2.0s: llm-2 sends nothing"; got != want {
 		t.Errorf("silent: %q, want %q", got, want)
+	}
+}
+
+func TestStallsAreAttributed(t *testing.T) {
+	v := flow.View{
+		Head: flow.Head{Caller: "web", Callee: "bill", Kind: "http"}, Peer: flow.Peer{Transport: "grpc"}, Live: true, Age: 5 * time.Second,
+		Lanes: []flow.LaneView{
+			lane(flow.Request, flow.CallerIn, 9, 900, ms, 3*time.Second, 0),
+			{Dir: flow.Request, Hop: flow.CallerOut, Chunks: 8, Bytes: 800, First: ms, Last: 2 * time.Second, Blocked: 3 * time.Second},
+			lane(flow.Request, flow.CalleeIn, 8, 800, ms, 2*time.Second, 0),
+			{Dir: flow.Request, Hop: flow.CalleeOut, Chunks: 7, Bytes: 700, First: ms, Last: 2 * time.Second, Blocked: 2500 * ms},
+		},
+	}
+	want := func(why filter.Cause, words string) {
+		t.Helper()
+		d := filter.Diagnose(&v)
+		if got := d.Words(&v); d.State != filter.Stalled || d.Why != why || got != words {
+			t.Errorf("%q (%v, %v), want %q", got, d.State, d.Why, words)
+		}
+	}
+	want(filter.Unread, "stalled: bill not reading 2.5s")
+	v.Lanes[3].Blocked, v.Lanes[3].Bytes = 0, 800
+	want(filter.Window, "stalled: window to bill's sidecar used up 2.0s")
+	v.Lanes[1].Blocked = 0
+	want(filter.Queued, "stalled: held in web's sidecar 3.0s")
+	v.Lanes[3].Bytes, v.Lanes[1].Bytes = 700, 900
+	want(filter.Queued, "stalled: held in bill's sidecar 3.0s")
+	v.Lanes[3].Bytes = 800
+	if d := filter.Diagnose(&v); d.State != filter.Waiting || d.Who != "bill" {
+		t.Errorf("with all bytes at the app it is %+v, want waiting for bill", d)
+	}
+	// What follows a request that has ended is up to the app.
+	v.Replied = 4 * ms
+	if d := filter.Diagnose(&v); d.State != filter.Idle || d.Who != "web" {
+		t.Errorf("a request that pauses is %+v, want idle for web", d)
+	}
+	v.Lanes[0].Done = 3 * time.Second
+	if d := filter.Diagnose(&v); d.State != filter.Idle || d.Who != "bill" {
+		t.Errorf("after the end of the request it is %+v, want idle for bill", d)
 	}
 }
 

@@ -81,6 +81,24 @@ func Gap(v *flow.View) (gap time.Duration) {
 	return gap
 }
 
+// GapQuantiles gives the times between two chunks below which half of them and
+// 99 in a hundred lie, at the hop that saw the most chunks; 0 without any.
+func GapQuantiles(v *flow.View) (p50, p99 time.Duration) {
+	most := uint64(0)
+	for i := range v.Lanes {
+		if l := &v.Lanes[i]; l.Chunks > most && l.GapP50 > 0 {
+			most, p50, p99 = l.Chunks, l.GapP50, l.GapP99
+		}
+	}
+	return p50, p99
+}
+
+// ended says whether a body has passed its first hop to the end.
+func ended(v *flow.View, d flow.Dir) bool {
+	l, _ := v.Lane(d, Route(d)[0])
+	return l.Done > 0
+}
+
 // last gives the time of the last chunk anywhere, 0 when there was none.
 func last(v *flow.View) (at time.Duration) {
 	for i := range v.Lanes {
