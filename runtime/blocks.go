@@ -15,11 +15,17 @@ type Declared struct {
 	Subscriptions []resource.Subscription
 	SecretScopes  []resource.SecretScope
 	Resiliencies  []string // names of the resources
+	Sampling      *float64 // part of the traces that begin here which is recorded; nil: all
 }
 
 // Declare replaces what is declared; nobody changes d afterwards.
 func (s *Sidecar) Declare(d Declared) {
 	s.declared.Store(&d)
+	rate := 1.0
+	if d.Sampling != nil {
+		rate = *d.Sampling
+	}
+	s.sampler.SetRate(rate)
 	if s.deliver != nil {
 		s.deliver.Declare(d.Subscriptions)
 	}

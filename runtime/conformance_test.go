@@ -45,6 +45,8 @@ func TestConformance(t *testing.T) {
 				{"client gone in the request", clientGoneInRequest},
 				{"many streams at once", manyStreams},
 				{"connections to the app are kept", connectionsAreKept},
+				{"trace context", traceContext},
+				{"trace context over gRPC", traceOverGRPC},
 				{"limit of bodies", bodyLimit},
 				{"limit of headers", headerLimit},
 			} {

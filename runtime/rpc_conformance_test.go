@@ -43,6 +43,7 @@ func TestRPCConformance(t *testing.T) {
 		{"compressed messages", rpcCompressed},
 		{"back-pressure", rpcBackPressure},
 		{"many streams at once", rpcMany},
+		{"trace context", rpcTrace},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			for _, transport := range []stream.Transport{stream.Auto, stream.GRPC} {

@@ -86,6 +86,7 @@ type Sidecar struct {
 	declared atomic.Pointer[Declared]
 	limits   stream.Limits
 	spread   atomic.Pointer[balances]
+	sampler  stream.Sampler
 	local    *flow.Peer // of calls that reach this sidecar in process
 	wire     string     // host:port at which this process reaches Internal
 }
@@ -261,8 +262,8 @@ type server struct {
 
 // servers gives the servers of all listeners, in the order in which they start.
 func (s *Sidecar) servers() []server {
-	h := httpapi.Options{API: s.api, Recorder: s.o.Flows, Limits: &s.limits, Token: s.o.APIToken, Grace: s.o.Grace, Log: s.o.Log}
-	g := grpcapi.Options{API: s.api, Recorder: s.o.Flows, Limits: &s.limits, Token: s.o.APIToken, Grace: s.o.Grace, Pass: rpc.Around(s.policies(), s.router)}
+	h := httpapi.Options{API: s.api, Recorder: s.o.Flows, Limits: &s.limits, Sampler: &s.sampler, Token: s.o.APIToken, Grace: s.o.Grace, Log: s.o.Log}
+	g := grpcapi.Options{API: s.api, Recorder: s.o.Flows, Limits: &s.limits, Sampler: &s.sampler, Token: s.o.APIToken, Grace: s.o.Grace, Pass: rpc.Around(s.policies(), s.router)}
 	if s.meter != nil {
 		h.Observer, g.Observer = s.meter, s.meter.rpc
 	}

@@ -43,6 +43,9 @@ func (s *Sidecar) supply() (*supplies, error) {
 	for i := range configs {
 		have.want.Denied = append(have.want.Denied, configs[i].Denied...)
 		have.declared.SecretScopes = append(have.declared.SecretScopes, configs[i].SecretScopes...)
+		if configs[i].Sampling != nil {
+			have.declared.Sampling = configs[i].Sampling
+		}
 	}
 	if have.names, err = resolvers(configs); err != nil {
 		return nil, err

@@ -78,6 +78,9 @@ func supply(m *config.Mesh) (*supplies, error) {
 		c := &found.Configurations[i]
 		s.want.Denied = append(s.want.Denied, c.Denied...)
 		s.sidecars.SecretScopes = append(s.sidecars.SecretScopes, c.SecretScopes...)
+		if c.Sampling != nil {
+			s.sidecars.Sampling = c.Sampling
+		}
 	}
 	s.names = namesOf(m, found.Configurations)
 	errs = append(errs, checkNames(s.names)...)

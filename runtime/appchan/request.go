@@ -20,7 +20,10 @@ func (a *App) appendHead(b []byte, c *stream.Call) ([]byte, error) {
 	}
 	b = append(b, c.Verb...)
 	b = append(b, ' ')
-	b = appendPath(b, c.Path)
+	b, err := appendPath(b, c.Path)
+	if err != nil {
+		return nil, err
+	}
 	if c.Query != "" {
 		if err := checkQuery(c.Query); err != nil {
 			return nil, err
@@ -85,18 +88,28 @@ func expectsBody(verb string) bool {
 }
 
 // appendPath appends the path as it stands in a request line. What is allowed
-// there stays as it is; the rest is percent-encoded.
-func appendPath(b []byte, path string) []byte {
+// there stays as it is, and so does what is an escape already, as in Dapr; the
+// rest is percent-encoded. A percent sign that escapes nothing is an error.
+func appendPath(b []byte, path string) ([]byte, error) {
 	const hex = "0123456789ABCDEF"
 	b = append(b, '/')
 	for i := range len(path) {
-		if c := path[i]; pathByte(c) {
+		switch c := path[i]; {
+		case pathByte(c):
 			b = append(b, c)
-		} else {
+		case c != '%':
 			b = append(b, '%', hex[c>>4], hex[c&15])
+		case i+2 >= len(path) || !hexDigit(path[i+1]) || !hexDigit(path[i+2]):
+			return nil, fmt.Errorf("invalid method: invalid URL escape %q", path[i:min(i+3, len(path))])
+		default:
+			b = append(b, c)
 		}
 	}
-	return b
+	return b, nil
+}
+
+func hexDigit(c byte) bool {
+	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
 }
 
 func pathByte(c byte) bool {
@@ -118,8 +131,14 @@ func (a *App) target(c *stream.Call) (*url.URL, error) {
 	if err := checkQuery(c.Query); err != nil {
 		return nil, err
 	}
-	u := &url.URL{Scheme: "http", Host: a.o.Addr, Path: "/" + c.Path, RawQuery: c.Query}
-	u.RawPath = string(appendPath(nil, c.Path))
+	raw, err := appendPath(nil, c.Path)
+	if err != nil {
+		return nil, err
+	}
+	u := &url.URL{Scheme: "http", Host: a.o.Addr, RawPath: string(raw), RawQuery: c.Query}
+	if u.Path, err = url.PathUnescape(u.RawPath); err != nil {
+		return nil, err
+	}
 	if a.o.Protocol == "https" {
 		u.Scheme = "https"
 	}

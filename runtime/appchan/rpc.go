@@ -164,6 +164,9 @@ func (c *rpcConn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method s
 func (a *App) outgoing(ctx context.Context, c *stream.Call) context.Context {
 	md := rpc.FromHTTP(maps.Collect(c.Headers))
 	delete(md, rpc.KeyToken)
+	if b := stream.TraceBinary(c.TraceParent()); b != "" {
+		md[rpc.KeyTrace] = []string{b}
+	}
 	if a.o.Token != "" {
 		md.Set(rpc.KeyToken, a.o.Token)
 	}

@@ -2,6 +2,7 @@ package resource
 
 import (
 	"fmt"
+	"strconv"
 	"time"
 
 	"gopkg.in/yaml.v3"
@@ -202,7 +203,7 @@ func (d *document) checkTarget(r *Resiliency, t Target) {
 
 func (d *document) configuration() Configuration {
 	c := Configuration{Name: d.name, Place: d.place, Features: map[string]bool{}}
-	f := d.fields(d.top["spec"], "httpPipeline", "appHttpPipeline", "secrets", "nameResolution", "features", "components")
+	f := d.fields(d.top["spec"], "httpPipeline", "appHttpPipeline", "secrets", "nameResolution", "features", "components", "tracing")
 	c.HTTPPipeline, c.AppPipeline = d.handlers(f["httpPipeline"]), d.handlers(f["appHttpPipeline"])
 	if n := f["nameResolution"]; n != nil {
 		nr := d.fields(n, "component", "version", "configuration")
@@ -227,6 +228,13 @@ func (d *document) configuration() Configuration {
 		c.Features[d.text(feature["name"])] = d.truth(feature["enabled"])
 	}
 	c.Denied = d.texts(d.fields(f["components"], "deny")["deny"])
+	if n := d.fields(f["tracing"], "samplingRate", "stdout", "zipkin", "otel")["samplingRate"]; n != nil {
+		rate, err := strconv.ParseFloat(d.text(n), 64)
+		if err != nil || rate < 0 || rate > 1 {
+			d.fail(n, "samplingRate must be a number from 0 to 1", "")
+		}
+		c.Sampling = &rate
+	}
 	return c
 }
 

@@ -173,6 +173,7 @@ type Configuration struct {
 	SecretScopes   []SecretScope
 	Features       map[string]bool
 	Denied         []string // types of components that may not be used
+	Sampling       *float64 // part of the traces that begin here which is recorded, from 0 to 1; nil: not said
 	Place          Place
 }
 

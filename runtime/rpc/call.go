@@ -24,6 +24,8 @@ const (
 	KeyCallee = "dapr-callee-app-id" // the same, as sidecars say it; it counts more
 	KeyCaller = "dapr-caller-app-id"
 	KeyToken  = "dapr-api-token"
+	KeyTrace  = "grpc-trace-bin" // the trace context as gRPC has it
+	KeyParent = "traceparent"    // and as W3C does
 )
 
 // Call is one gRPC call on its way to an app. A Handler does not change it.

@@ -23,6 +23,8 @@ type Options struct {
 	AppID string         // the app of this sidecar
 	Flows *flow.Recorder // nil: nothing is recorded
 
+	Sampler *stream.Sampler // of traces that begin here; nil: all are recorded
+
 	// Callee is for the port on which other sidecars call: their calls must be
 	// for AppID. Otherwise the callers are clients, and may call any app.
 	Callee bool
@@ -71,6 +73,7 @@ func (s *Server) open(c *Call, md metadata.MD) {
 	if !s.o.Callee {
 		c.Flow, c.began = s.o.Flows.Begin(head), true
 		c.Header = forward(md, KeyCaller, KeyCallee, "dapr-caller-namespace")
+		s.trace(c.Header)
 		return
 	}
 	c.callee, c.Header = true, forward(md)
@@ -83,6 +86,25 @@ func (s *Server) open(c *Call, md metadata.MD) {
 		id, _ = flow.ParseID(v[0]) // what is no id gets a new one
 	}
 	c.Flow, c.began = s.o.Flows.Join(id, head)
+}
+
+// trace gives a call the trace context in both of its forms, and begins one when
+// it has neither.
+func (s *Server) trace(md metadata.MD) {
+	binary, parent := md[KeyTrace], md[KeyParent]
+	switch {
+	case len(binary) > 0 && len(parent) > 0:
+	case len(binary) > 0:
+		if text := stream.TraceFromBinary(binary[0]); text != "" {
+			md[KeyParent] = []string{text}
+		}
+	default:
+		if len(parent) == 0 || !stream.ValidTraceParent(parent[0]) {
+			parent = []string{s.o.Sampler.NewTraceParent()}
+			md[KeyParent] = parent
+		}
+		md[KeyTrace] = []string{stream.TraceBinary(parent[0])}
+	}
 }
 
 // status gives the error that a client is told.

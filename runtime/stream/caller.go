@@ -59,8 +59,15 @@ func (c *Call) StampedBy(s *Stamp, appID string) *Call {
 // be changed or kept.
 func (c *Call) Headers(yield func(key string, values []string) bool) {
 	s := c.stamp
+	begun := c.parent[0] != ""
+	if begun && !yield(headerParent, c.parent[:]) {
+		return
+	}
 	if s == nil {
 		for key, values := range c.Header {
+			if begun && (key == headerParent || key == headerState) {
+				continue
+			}
 			if !yield(key, values) {
 				return
 			}
@@ -73,6 +80,10 @@ func (c *Call) Headers(yield func(key string, values []string) bool) {
 		switch key {
 		case HeaderDestination, HeaderCallee, HeaderCaller, HeaderCallerNamespace:
 			continue
+		case headerParent, headerState:
+			if begun {
+				continue
+			}
 		case "X-Forwarded-For":
 			more = &addr
 		case "X-Forwarded-Host":

@@ -51,6 +51,7 @@ type Call struct {
 
 	stamp  *Stamp // what Headers adds to Header; nil: nothing
 	callee [1]string
+	parent [1]string // traceparent that Headers gives instead of what Header has; "": what it has
 }
 
 // Reply is the answer to a Call. Whoever receives it closes Body, which ends

@@ -29,6 +29,12 @@ func (s *Server) InvokeService(ctx context.Context, req *runtimev1.InvokeService
 	if err != nil {
 		return nil, err
 	}
+	if v := metadata.ValueFromIncomingContext(ctx, rpc.KeyTrace); len(v) > 0 {
+		if parent := stream.TraceFromBinary(v[0]); parent != "" { // it counts more than traceparent
+			c.Header["Traceparent"] = []string{parent}
+		}
+	}
+	c.BeginTrace(s.o.Sampler)
 	f := s.o.Recorder.Begin(flow.Head{
 		Caller: s.o.API.AppID(), Callee: c.AppID, Verb: c.Verb, Path: "/" + c.Path, Kind: "grpc",
 	})

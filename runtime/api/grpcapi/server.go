@@ -41,12 +41,13 @@ const messageSlack = 64 << 10
 // Options are what a Server needs. API is needed.
 type Options struct {
 	API        *api.API
-	Recorder   *flow.Recorder // where invocations are recorded; nil: nowhere
-	Token      string         // what callers must send as dapr-api-token; "": nothing
-	MaxMessage int            // bytes of a message in either direction; 0: 64 MiB, or Limits if that is more
-	Limits     *stream.Limits // of requests; nil: those of the zero value
-	Grace      time.Duration  // how long calls may go on when the server stops
-	Pass       rpc.Handler    // takes the calls of apps' own services; nil: there are none
+	Recorder   *flow.Recorder  // where invocations are recorded; nil: nowhere
+	Token      string          // what callers must send as dapr-api-token; "": nothing
+	MaxMessage int             // bytes of a message in either direction; 0: 64 MiB, or Limits if that is more
+	Limits     *stream.Limits  // of requests; nil: those of the zero value
+	Sampler    *stream.Sampler // of traces that begin here; nil: all are recorded
+	Grace      time.Duration   // how long calls may go on when the server stops
+	Pass       rpc.Handler     // takes the calls of apps' own services; nil: there are none
 
 	// Observer is told of every call when it has ended; nil: nobody is.
 	Observer func(method string, code codes.Code)
@@ -69,7 +70,7 @@ func New(o Options) *Server {
 	}
 	s := &Server{o: o}
 	if o.Pass != nil {
-		s.pass = rpc.NewServer(rpc.Options{To: o.Pass, AppID: o.API.AppID(), Flows: o.Recorder})
+		s.pass = rpc.NewServer(rpc.Options{To: o.Pass, AppID: o.API.AppID(), Flows: o.Recorder, Sampler: o.Sampler})
 	}
 	return s
 }

@@ -54,6 +54,7 @@ func (s *Server) invoke(w http.ResponseWriter, r *http.Request) {
 	if h1, ok := unwrap(w).(*http1.Response); ok {
 		in.call.Inform = h1.Inform
 	}
+	in.call.BeginTrace(s.o.Sampler)
 	in.takeBody(w, r)
 	ctx := r.Context()
 	if upgrade != "" {

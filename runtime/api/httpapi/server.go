@@ -29,13 +29,14 @@ const advice = "raise header_limit of the app in mesh.toml (--read-buffer-size)"
 // Options are what a Server needs. API is needed.
 type Options struct {
 	API      *api.API
-	Recorder *flow.Recorder // where invocations are recorded; nil: nowhere
-	Token    string         // what callers must send as dapr-api-token; "": nothing
-	Limits   *stream.Limits // of requests; nil: those of the zero value
-	Grace    time.Duration  // how long calls may go on when the server stops
-	Log      *slog.Logger   // for what a client does wrong on the wire; nil: nowhere
-	Observer Observer       // told of every request; nil: nobody is
-	Public   bool           // only what anybody may know: health and metadata
+	Recorder *flow.Recorder  // where invocations are recorded; nil: nowhere
+	Token    string          // what callers must send as dapr-api-token; "": nothing
+	Limits   *stream.Limits  // of requests; nil: those of the zero value
+	Sampler  *stream.Sampler // of traces that begin here; nil: all are recorded
+	Grace    time.Duration   // how long calls may go on when the server stops
+	Log      *slog.Logger    // for what a client does wrong on the wire; nil: nowhere
+	Observer Observer        // told of every request; nil: nobody is
+	Public   bool            // only what anybody may know: health and metadata
 }
 
 // Server serves the API of one sidecar over HTTP/1 and h2c.

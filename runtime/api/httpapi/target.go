@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"encoding/base64"
-	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -62,10 +61,6 @@ func cleanPath(path string) (string, error) {
 	clean := strings.HasPrefix(path, "/") && (len(path) == 1 || !strings.HasSuffix(path, "/"))
 	for i := range len(path) {
 		switch c := path[i]; {
-		case c == '%':
-			// An escape that was escaped: whoever decodes it again would see
-			// another path than the one that was checked here.
-			return "", fmt.Errorf("invalid method: %q may not be in a path", c)
 		case c == '#', c == '?', c < ' ', c == 0x7f:
 			clean = false
 		case c == '/' && i+1 < len(path) && (path[i+1] == '/' || path[i+1] == '.'):
