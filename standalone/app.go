@@ -11,6 +11,13 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	runtimev1 "github.com/dapr/dapr/pkg/proto/runtime/v1"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/types/known/emptypb"
 )
 
 const (
@@ -183,11 +190,31 @@ func (s *Sidecar) probe(ctx context.Context, client *http.Client, addr string) e
 	ctx, cancel := context.WithTimeout(ctx, s.o.Health.Timeout)
 	defer cancel()
 	if !s.speaksHTTP() {
-		return dial(ctx, addr)
+		return s.callHealthCheck(ctx, addr)
 	}
 	code, err := s.status(ctx, client, addr, s.o.Health.Path)
 	if err == nil && code/100 != 2 {
 		err = fmt.Errorf("%s answers %d", s.o.Health.Path, code)
 	}
 	return err
+}
+
+// callHealthCheck calls the method HealthCheck of an app that speaks gRPC.
+func (s *Sidecar) callHealthCheck(ctx context.Context, addr string) error {
+	creds := insecure.NewCredentials()
+	if s.o.Protocol == "grpcs" {
+		creds = credentials.NewTLS(&tls.Config{InsecureSkipVerify: true}) //nolint:gosec // as Dapr does: an app's certificate is its own
+	}
+	conn, err := grpc.NewClient("passthrough:///"+addr, grpc.WithTransportCredentials(creds))
+	if err != nil {
+		return fmt.Errorf("preparing the health check: %w", err)
+	}
+	defer conn.Close()
+	if s.o.AppToken != "" {
+		ctx = metadata.AppendToOutgoingContext(ctx, "dapr-api-token", s.o.AppToken)
+	}
+	if _, err := runtimev1.NewAppCallbackHealthCheckClient(conn).HealthCheck(ctx, &emptypb.Empty{}); err != nil {
+		return fmt.Errorf("calling HealthCheck: %w", err)
+	}
+	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"sync"
 
 	runtimev1 "github.com/dapr/dapr/pkg/proto/runtime/v1"
@@ -76,8 +77,8 @@ func (e *eventStream) read() error {
 	for {
 		m, err := e.out.Recv()
 		if err != nil {
-			if e.out.Context().Err() != nil {
-				return nil //nolint:nilerr // the app has left, which is how such a stream ends
+			if errors.Is(err, io.EOF) || e.out.Context().Err() != nil {
+				return nil //nolint:nilerr // the app has had enough, or has left: such streams end so
 			}
 			return err
 		}
