@@ -43,6 +43,7 @@ func floor() map[string][]string {
 		"mesh/relay":                          {},
 		"mesh/standalone":                     {"mesh/runtime", "mesh/runtime/*", "mesh/mdnsresolve"},
 		"mesh/runtime/policy":                 {"mesh/runtime/stream", "mesh/runtime/flow"},
+		"mesh/runtime/resiliency":             {"mesh/runtime/policy", "mesh/runtime/resource"},
 		"mesh/runtime/resource":               {},
 		"mesh/runtime/component":              {"mesh/runtime/flow", "mesh/runtime/resource"},
 		"mesh/runtime/component/consultest":   {},

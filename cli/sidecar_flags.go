@@ -39,6 +39,9 @@ type sidecarFlags struct {
 	logLevel, logFile                       string
 	logJSON                                 bool
 	version, buildInfo, wait                bool
+	profiling, logCalls                     bool
+	profile                                 port
+	profileListen, origins                  string
 }
 
 // port is a flag with a port; scripts also give it empty.
@@ -63,7 +66,7 @@ func (p *port) Set(s string) error {
 }
 
 func (f *sidecarFlags) add(fs *pflag.FlagSet) {
-	f.http, f.grpc, f.metrics = 3500, 50001, 9090
+	f.http, f.grpc, f.metrics, f.profile = 3500, 50001, 9090, 7777
 	fs.StringVar(&f.appID, "app-id", "", "app id, by which others call the app")
 	fs.Var(&f.appPort, "app-port", "port of the app; without it nobody can call it")
 	fs.StringVar(&f.appHost, "app-channel-address", "127.0.0.1", "address of the app")
@@ -105,6 +108,11 @@ func (f *sidecarFlags) add(fs *pflag.FlagSet) {
 	fs.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn, error or fatal")
 	fs.BoolVar(&f.logJSON, "log-as-json", false, "write the log as JSON")
 	fs.StringVar(&f.logFile, "log-file", "", "write the log there instead of stdout")
+	fs.BoolVar(&f.logCalls, "enable-api-logging", false, "write a line to the log for every call of the APIs")
+	fs.StringVar(&f.origins, "allowed-origins", "", "whose scripts may use the HTTP API from a browser, separated by commas; * for all")
+	fs.BoolVar(&f.profiling, "enable-profiling", false, "serve profiles of the process at /debug/pprof")
+	fs.Var(&f.profile, "profile-port", "port of the profiles")
+	fs.StringVar(&f.profileListen, "profile-listen-address", "", "address of the profiles (default 127.0.0.1)")
 	fs.StringVar(&f.mode, "mode", "standalone", "only standalone")
 	fs.BoolVar(&f.mtls, "enable-mtls", false, "only false")
 	fs.BoolVar(&f.ssl, "app-ssl", false, "the same as --app-protocol https or grpcs")
@@ -137,8 +145,7 @@ func idleFlags() map[string]bool {
 		"placement-host-address": true, "scheduler-host-address": true, "scheduler-job-streams": true, "sentry-address": true,
 		"control-plane-address": true, "control-plane-trust-domain": true, "control-plane-namespace": true,
 		"sentry-request-jwt-audiences": true, "actors-service": true, "reminders-service": true, "actors-disseminate-timeout": true,
-		"disable-builtin-k8s-secret-store": false, "enable-profiling": false, "profile-port": true, "enable-api-logging": false,
-		"allowed-origins": true, "hot-reload-reconcile-interval": true, "app-binding-options-timeout": true,
+		"disable-builtin-k8s-secret-store": false, "hot-reload-reconcile-interval": true, "app-binding-options-timeout": true,
 	}
 }
 
@@ -192,6 +199,9 @@ func (f *sidecarFlags) options(e Env, given func(string) bool, strict bool) (sta
 	if f.metricsListen == "" && !strict {
 		f.metricsListen = "127.0.0.1"
 	}
+	if f.profileListen == "" && !strict {
+		f.profileListen = "127.0.0.1"
+	}
 	if f.internalListen == "" && f.mdns == "loopback" {
 		f.internalListen = "127.0.0.1"
 	}
@@ -199,6 +209,9 @@ func (f *sidecarFlags) options(e Env, given func(string) bool, strict bool) (sta
 		f.http = orFree(f.http, f.listen, given("dapr-http-port"))
 		f.grpc = orFree(f.grpc, f.listen, given("dapr-grpc-port"))
 		f.metrics = orFree(f.metrics, f.metricsListen, given("metrics-port"))
+		if f.profiling {
+			f.profile = orFree(f.profile, f.profileListen, given("profile-port"))
+		}
 	}
 	if f.internal == 0 {
 		f.internal = orFree(derivedPort(f.appID, e.Dir), f.internalListen, false)
@@ -217,6 +230,15 @@ func (f *sidecarFlags) options(e Env, given func(string) bool, strict bool) (sta
 			return "unix:" + filepath.Join(e.path(f.socketDir), "dapr-"+f.appID+"-"+api+".socket")
 		}
 		o.HTTP, o.GRPC = socket("http"), socket("grpc")
+	}
+	o.LogCalls, o.ProfilePort = f.logCalls, int(f.profile)
+	for origin := range strings.SplitSeq(f.origins, ",") {
+		if origin = strings.TrimSpace(origin); origin != "" {
+			o.Origins = append(o.Origins, origin)
+		}
+	}
+	if f.profiling {
+		o.Profile = at(f.profile, f.profileListen)
 	}
 	if f.withMetrics {
 		o.Metrics = at(f.metrics, f.metricsListen)

@@ -42,6 +42,8 @@ func play(roles string) int {
 			code, body, err := get(context.Background(), os.Getenv("URL"))
 			fmt.Println(code, body, err)
 			return 0
+		case "consul":
+			return consulStandIn()
 		case "deaf":
 			signal.Ignore(syscall.SIGTERM)
 		case "family": // a child, and a grandchild in a session of its own

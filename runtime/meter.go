@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"log/slog"
 	"maps"
 	"net"
 	"net/http"
@@ -94,6 +95,16 @@ func (m *meter) Served(method, route string, httpStatus int, code api.Code, took
 
 // rpc is told of the calls to the gRPC API.
 func (m *meter) rpc(method string, code codes.Code) { m.to.Count(m.rpcs, method, code.String()) }
+
+// logRPCs writes the calls to the gRPC API to the log, and tells next of them.
+func (s *Sidecar) logRPCs(next func(string, codes.Code)) func(string, codes.Code) {
+	return func(method string, code codes.Code) {
+		s.o.Log.Info("gRPC API Called", slog.String("method", method), slog.String("code", code.String()))
+		if next != nil {
+			next(method, code)
+		}
+	}
+}
 
 // policy is told of what policies do.
 func (m *meter) policy(kind, target string, struck bool) {

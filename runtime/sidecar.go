@@ -66,6 +66,8 @@ type Options struct {
 	Balance       Balance // how calls to the app are spread over its instances; "": RoundRobin. See also SetBalance
 	BalanceOthers Balance // how calls to apps of other processes are; "": RoundRobin
 
+	Origins  []string         // whose scripts may use the HTTP API from a browser, "*" for all; none: nobody's
+	LogCalls bool             // write a line to Log for every call of the APIs
 	Grace    time.Duration    // how long calls may go on when the sidecar stops; 0: 5 s
 	Log      *slog.Logger     // nil: nowhere
 	Ready    func() error     // what else must be so before the app may use the sidecar; nil: nothing
@@ -262,10 +264,13 @@ type server struct {
 
 // servers gives the servers of all listeners, in the order in which they start.
 func (s *Sidecar) servers() []server {
-	h := httpapi.Options{API: s.api, Recorder: s.o.Flows, Limits: &s.limits, Sampler: &s.sampler, Token: s.o.APIToken, Grace: s.o.Grace, Log: s.o.Log}
+	h := httpapi.Options{API: s.api, Recorder: s.o.Flows, Limits: &s.limits, Sampler: &s.sampler, Token: s.o.APIToken, Grace: s.o.Grace, Log: s.o.Log, Origins: s.o.Origins, LogCalls: s.o.LogCalls}
 	g := grpcapi.Options{API: s.api, Recorder: s.o.Flows, Limits: &s.limits, Sampler: &s.sampler, Token: s.o.APIToken, Grace: s.o.Grace, Pass: rpc.Around(s.policies(), s.router)}
 	if s.meter != nil {
 		h.Observer, g.Observer = s.meter, s.meter.rpc
+	}
+	if s.o.LogCalls {
+		g.Observer = s.logRPCs(g.Observer)
 	}
 	all := []server{
 		{"HTTP API", s.ln.HTTP, httpapi.New(h).Serve},

@@ -11,13 +11,6 @@ import (
 	"net/http"
 	"strconv"
 	"time"
-
-	runtimev1 "github.com/dapr/dapr/pkg/proto/runtime/v1"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/metadata"
-	"google.golang.org/protobuf/types/known/emptypb"
 )
 
 const (
@@ -61,7 +54,16 @@ func (s *Sidecar) attend(ctx context.Context) error {
 		return nil
 	}
 	s.o.Log.InfoContext(ctx, "dapr initialized. Status: Running.", slog.String("app", "its health is checked"))
-	s.watch(ctx, client, addr)
+	if s.speaksHTTP() {
+		s.watch(ctx, func(ctx context.Context) error { return s.probe(ctx, client, addr) })
+		return nil
+	}
+	conn, err := s.connect(addr)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	s.watch(ctx, func(ctx context.Context) error { return askHealth(ctx, conn, s.o.AppToken) })
 	return nil
 }
 
@@ -156,12 +158,12 @@ func (s *Sidecar) status(ctx context.Context, client *http.Client, addr, path st
 
 // watch checks the app's health until ctx ends. The app gets calls from its
 // first success on, until it has failed too often in a row.
-func (s *Sidecar) watch(ctx context.Context, client *http.Client, addr string) {
+func (s *Sidecar) watch(ctx context.Context, probe func(context.Context) error) {
 	h := s.o.Health
 	tick := time.NewTicker(h.Interval)
 	defer tick.Stop()
 	for failed := 0; ; {
-		err := s.probe(ctx, client, addr)
+		err := within(ctx, h.Timeout, probe)
 		switch {
 		case ctx.Err() != nil:
 			return
@@ -186,35 +188,18 @@ func (s *Sidecar) watch(ctx context.Context, client *http.Client, addr string) {
 	}
 }
 
-func (s *Sidecar) probe(ctx context.Context, client *http.Client, addr string) error {
-	ctx, cancel := context.WithTimeout(ctx, s.o.Health.Timeout)
+// within gives f a limited time.
+func within(ctx context.Context, limit time.Duration, f func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	if !s.speaksHTTP() {
-		return s.callHealthCheck(ctx, addr)
-	}
+	return f(ctx)
+}
+
+// probe asks an app that speaks HTTP.
+func (s *Sidecar) probe(ctx context.Context, client *http.Client, addr string) error {
 	code, err := s.status(ctx, client, addr, s.o.Health.Path)
 	if err == nil && code/100 != 2 {
 		err = fmt.Errorf("%s answers %d", s.o.Health.Path, code)
 	}
 	return err
-}
-
-// callHealthCheck calls the method HealthCheck of an app that speaks gRPC.
-func (s *Sidecar) callHealthCheck(ctx context.Context, addr string) error {
-	creds := insecure.NewCredentials()
-	if s.o.Protocol == "grpcs" {
-		creds = credentials.NewTLS(&tls.Config{InsecureSkipVerify: true}) //nolint:gosec // as Dapr does: an app's certificate is its own
-	}
-	conn, err := grpc.NewClient("passthrough:///"+addr, grpc.WithTransportCredentials(creds))
-	if err != nil {
-		return fmt.Errorf("preparing the health check: %w", err)
-	}
-	defer conn.Close()
-	if s.o.AppToken != "" {
-		ctx = metadata.AppendToOutgoingContext(ctx, "dapr-api-token", s.o.AppToken)
-	}
-	if _, err := runtimev1.NewAppCallbackHealthCheckClient(conn).HealthCheck(ctx, &emptypb.Empty{}); err != nil {
-		return fmt.Errorf("calling HealthCheck: %w", err)
-	}
-	return nil
 }

@@ -86,6 +86,8 @@ func (s *Sidecar) variable(name string) string {
 		return number(s.o.AppPort)
 	case "HOST_ADDRESS":
 		return s.host.String()
+	case "DAPR_PROFILE_PORT":
+		return number(s.o.ProfilePort)
 	}
 	if s.inner != nil { // the ports are known
 		p := s.inner.Ports()

@@ -4,9 +4,12 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 
 	"mesh/runtime"
 	"mesh/runtime/component"
+	"mesh/runtime/policy"
+	"mesh/runtime/resiliency"
 	"mesh/runtime/resource"
 )
 
@@ -15,6 +18,7 @@ type supplies struct {
 	want     component.Desired
 	declared runtime.Declared
 	names    []resource.NameResolution // in order; mDNS when none is asked for
+	policies []resource.Resiliency     // those that are in scope
 }
 
 // supply reads the folders and files. The error has every mistake.
@@ -38,7 +42,15 @@ func (s *Sidecar) supply() (*supplies, error) {
 		return nil, fmt.Errorf("reading the resources: %w", errs)
 	}
 	for i := range found.Resiliency {
-		have.declared.Resiliencies = append(have.declared.Resiliencies, found.Resiliency[i].Name)
+		r := &found.Resiliency[i]
+		if len(r.Scopes) > 0 && !slices.Contains(r.Scopes, s.o.AppID) {
+			continue
+		}
+		if errs := resiliency.Check(r); len(errs) > 0 {
+			return nil, fmt.Errorf("reading the resources: %w", errs)
+		}
+		have.policies = append(have.policies, *r)
+		have.declared.Resiliencies = append(have.declared.Resiliencies, r.Name)
 	}
 	for i := range configs {
 		have.want.Denied = append(have.want.Denied, configs[i].Denied...)
@@ -71,6 +83,10 @@ func (s *Sidecar) newStock() *component.Live {
 // once, the sidecar is not ready.
 func (s *Sidecar) restock(ctx context.Context, have *supplies) {
 	s.inner.Declare(have.declared)
+	targets := map[string]policy.Policy{}
+	resiliency.Add(targets, have.policies, s.policed, s.policies)
+	s.policies.Set(targets)
+	s.policed = have.policies
 	if err := s.stock.Apply(ctx, have.want); err != nil && ctx.Err() == nil {
 		s.o.Log.ErrorContext(ctx, "the components are not those that are declared", slog.Any("error", err))
 	}

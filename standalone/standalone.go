@@ -26,6 +26,8 @@ import (
 	"mesh/runtime/component"
 	"mesh/runtime/metrics"
 	"mesh/runtime/names"
+	"mesh/runtime/policy"
+	"mesh/runtime/resource"
 	"mesh/runtime/run"
 )
 
@@ -47,6 +49,9 @@ type Options struct {
 	Health         *Health
 	NoConfig       bool // do not ask the app for /dapr/config
 
+	ProfilePort int    // what DAPR_PROFILE_PORT stands for in Configs
+	Profile     string // where to serve profiles of the process; "": nowhere
+
 	Host      string   // address at which others reach the sidecar; "": found out
 	Interface string   // for mDNS: loopback, all, or the name of an interface
 	Configs   []string // files with Dapr's Configuration
@@ -54,8 +59,10 @@ type Options struct {
 	Dir       string   // where relative file names in resources start, absolute
 	Environ   func(key string) string
 
-	Token    string // callers of the API must show; "": none
-	AppToken string // sent to the app; "": none
+	Token    string   // callers of the API must show; "": none
+	Origins  []string // whose scripts may use the HTTP API from a browser, "*" for all
+	LogCalls bool     // write a line to Log for every call of the APIs
+	AppToken string   // sent to the app; "": none
 	Grace    time.Duration
 	Block    time.Duration // how long the sidecar goes on after it is told to stop, while its app is healthy
 	Version  string
@@ -84,6 +91,10 @@ type Sidecar struct {
 	healthy atomic.Bool
 	loaded  atomic.Bool // the components have been tried once
 	stock   *component.Live
+
+	policies *policy.Book
+	policed  []resource.Resiliency // what policies is made of; owned by keep
+	profiles net.Listener          // nil: none are served
 }
 
 // ErrForced is the end of a sidecar whose app has asked for it to end at once;
@@ -93,7 +104,7 @@ var ErrForced = errors.New("the app has asked for the sidecar to end at once")
 // New binds every port and opens what mDNS needs. It starts nothing. A Sidecar
 // that is not run must be closed.
 func New(o Options) (*Sidecar, error) {
-	s := &Sidecar{o: o, reload: make(chan struct{}, 1), quit: make(chan struct{}, 1), forced: make(chan struct{})}
+	s := &Sidecar{o: o, policies: &policy.Book{}, reload: make(chan struct{}, 1), quit: make(chan struct{}, 1), forced: make(chan struct{})}
 	var err error
 	if s.host, err = s.address(); err != nil {
 		return nil, err
@@ -110,7 +121,7 @@ func New(o Options) (*Sidecar, error) {
 		AppID: o.AppID, Namespace: o.Namespace, HTTP: o.HTTP, GRPC: o.GRPC, Internal: o.Internal,
 		MetricsAddr: o.Metrics, PublicAddr: o.Public, Metrics: reg,
 		App:   appchan.Options{Protocol: o.Protocol, Token: o.AppToken, MaxConcurrency: o.MaxConcurrency},
-		Peers: runtime.NewPeers(), Names: s.finder, Components: s.stock,
+		Peers: runtime.NewPeers(), Names: s.finder, Components: s.stock, Policies: s.policies, Origins: o.Origins, LogCalls: o.LogCalls,
 		MaxBody: o.MaxBody, HeaderLimit: o.HeaderLimit, BalanceOthers: runtime.Balance(o.Balance),
 		APIToken: o.Token, Version: o.Version, Grace: o.Grace, Log: o.Log, Shutdown: s.shutdown, Ready: s.componentsLoaded,
 		Metadata: map[string]string{"nameResolution": describe(have.names)},
@@ -121,7 +132,11 @@ func New(o Options) (*Sidecar, error) {
 	if h := o.Health; h != nil {
 		opt.AppHealth = &api.AppHealth{Path: h.Path, Interval: h.Interval.String(), Timeout: h.Timeout.String(), Threshold: h.Threshold}
 	}
+	if err := s.listenProfiles(); err != nil {
+		return nil, err
+	}
 	if s.inner, err = runtime.New(opt); err != nil {
+		s.closeProfiles()
 		return nil, err
 	}
 	if usesMDNS(have.names) {
@@ -139,6 +154,7 @@ func (s *Sidecar) Ports() runtime.Ports { return s.inner.Ports() }
 // Close releases what a Sidecar that is not run holds.
 func (s *Sidecar) Close() {
 	s.inner.Close()
+	s.closeProfiles()
 	if s.mdns != nil {
 		ended, cancel := context.WithCancel(context.Background())
 		cancel()
@@ -178,6 +194,9 @@ func (s *Sidecar) Run(ctx context.Context) error {
 	}()
 	var g run.Group
 	g.Add("sidecar", s.inner.Run)
+	if s.profiles != nil {
+		g.Add("profiles", s.serveProfiles)
+	}
 	if s.mdns != nil {
 		g.Add("mDNS", s.mdns.Run)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"mesh/runtime"
 	"mesh/runtime/component"
+	"mesh/runtime/resiliency"
 	"mesh/runtime/resource"
 	"mesh/supervisor/config"
 	"mesh/supervisor/state"
@@ -95,7 +96,7 @@ func supply(m *config.Mesh) (*supplies, error) {
 	errs = append(errs, runtime.CheckSubscriptions(s.sidecars.Subscriptions)...)
 	for i := range found.Resiliency {
 		s.sidecars.Resiliencies = append(s.sidecars.Resiliencies, found.Resiliency[i].Name)
-		errs = append(errs, checkResiliency(&found.Resiliency[i])...)
+		errs = append(errs, resiliency.Check(&found.Resiliency[i])...)
 	}
 	if more, ok := errors.AsType[resource.Errors](component.Check(s.want.Components, s.want.Denied)); ok {
 		errs = append(errs, more...)

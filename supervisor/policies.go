@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"mesh/runtime/policy"
+	"mesh/runtime/resiliency"
 	"mesh/supervisor/config"
 )
 
@@ -50,7 +51,7 @@ func faults(m *config.Mesh) []policy.Fault {
 // are left as the user has switched them unless the file changes them.
 func (s *Supervisor) adoptPolicies(m *config.Mesh, h *supplies, old *config.Mesh) {
 	targets := policies(m, old, s.policies)
-	resiliencyOf(targets, h.resiliency, s.stock.have.resiliency, s.policies)
+	resiliency.Add(targets, h.resiliency, s.stock.have.resiliency, s.policies)
 	s.policies.Set(targets)
 	if old == nil || !maps.Equal(m.Faults, old.Faults) {
 		fresh := faults(m)

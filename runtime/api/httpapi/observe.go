@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"io"
+	"log/slog"
 	"net/http"
 	"strings"
 	"time"
@@ -25,16 +26,23 @@ type observed struct {
 	code   api.Code
 }
 
-// observe serves a request and tells the observer.
+// observe serves a request, tells the observer and writes to the log.
 func (s *Server) observe(h route, w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
 	o := &observed{ResponseWriter: w}
-	method, path := r.Method, r.URL.Path // serving may change the request
+	method, path, agent := r.Method, r.URL.Path, r.UserAgent() // serving may change the request
 	defer func() {
 		if o.status == 0 {
 			o.status = http.StatusOK
 		}
-		s.o.Observer.Served(method, routeName(path), o.status, o.code, time.Since(began))
+		took := time.Since(began)
+		if s.o.Observer != nil {
+			s.o.Observer.Served(method, routeName(path), o.status, o.code, took)
+		}
+		if s.o.LogCalls {
+			s.o.Log.InfoContext(r.Context(), "HTTP API Called", slog.String("method", method+" "+path), slog.Int("code", o.status),
+				slog.Int64("duration", took.Milliseconds()), slog.String("useragent", agent))
+		}
 	}()
 	s.serve(h, o, r)
 }

@@ -37,6 +37,8 @@ type Options struct {
 	Log      *slog.Logger    // for what a client does wrong on the wire; nil: nowhere
 	Observer Observer        // told of every request; nil: nobody is
 	Public   bool            // only what anybody may know: health and metadata
+	Origins  []string        // whose scripts may use the API from a browser, "*" for all; none: nobody's
+	LogCalls bool            // write a line to Log for every request
 }
 
 // Server serves the API of one sidecar over HTTP/1 and h2c.
@@ -66,12 +68,15 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 
 // ServeHTTP finds the route of a request. What is not a route is an invocation.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if len(s.o.Origins) > 0 && s.cors(w, r) {
+		return
+	}
 	h := s.route(r)
 	if s.o.Public && !h.public {
 		http.NotFound(w, r)
 		return
 	}
-	if s.o.Observer != nil {
+	if s.o.Observer != nil || s.o.LogCalls {
 		s.observe(h, w, r)
 		return
 	}

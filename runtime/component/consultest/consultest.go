@@ -33,6 +33,7 @@ type Service map[string]any
 func New() *Agent {
 	a := &Agent{services: map[string]Service{}}
 	a.mux.HandleFunc("GET /v1/agent/self", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "{}") })
+	a.mux.HandleFunc("GET /v1/status/leader", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `"127.0.0.1:8300"`) })
 	a.mux.HandleFunc("GET /v1/agent/services", func(w http.ResponseWriter, _ *http.Request) {
 		a.mu.Lock()
 		defer a.mu.Unlock()

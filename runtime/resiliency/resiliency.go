@@ -1,4 +1,5 @@
-package supervisor
+// Package resiliency makes policies of Dapr's Resiliency resources.
+package resiliency
 
 import (
 	"fmt"
@@ -8,8 +9,8 @@ import (
 	"mesh/runtime/resource"
 )
 
-// checkResiliency finds expressions and codes that cannot be read.
-func checkResiliency(r *resource.Resiliency) (errs resource.Errors) {
+// Check finds expressions and codes that cannot be read.
+func Check(r *resource.Resiliency) (errs resource.Errors) {
 	for name, b := range r.Breakers {
 		if b.Trip == "" {
 			continue
@@ -28,10 +29,10 @@ func checkResiliency(r *resource.Resiliency) (errs resource.Errors) {
 	return errs
 }
 
-// resiliencyOf adds the policies of Dapr's Resiliency resources for apps. What
-// mesh.toml says of an app wins. A breaker whose declaration is that of old
-// keeps what it has counted.
-func resiliencyOf(targets map[string]policy.Policy, now, old []resource.Resiliency, running *policy.Book) {
+// Add adds the policies of Resiliency resources for apps to targets; what stands
+// there already wins. A breaker whose declaration is that of old keeps what it
+// has counted in the policies that are running.
+func Add(targets map[string]policy.Policy, now, old []resource.Resiliency, running *policy.Book) {
 	for i := range now {
 		r := &now[i]
 		for app, t := range r.Apps {
