@@ -44,7 +44,8 @@ type sidecarFlags struct {
 	profileListen, origins                  string
 }
 
-// port is a flag with a port; scripts also give it empty.
+// port is a flag with a port; scripts also give it empty, and Dapr's command line
+// -1 for one that it does not care about.
 type port int
 
 func (p *port) String() string { return strconv.Itoa(int(*p)) }
@@ -53,7 +54,7 @@ func (p *port) Type() string { return "port" }
 
 // Set implements pflag.Value.
 func (p *port) Set(s string) error {
-	if s == "" {
+	if s == "" || s == "-1" {
 		*p = 0
 		return nil
 	}

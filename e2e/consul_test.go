@@ -57,9 +57,9 @@ func startConsul(t *testing.T, within ...string) *consulAgent {
 	a := &consulAgent{t, "127.0.0.1:" + ports[0]}
 	argv := append(slices.Clone(within), os.Args[0])
 	env := append(os.Environ(), "E2E_ROLE=consul", "CONSUL_ADDR="+a.addr)
-	if real := os.Getenv("MESH_TEST_CONSUL"); real != "" {
+	if binary := os.Getenv("MESH_TEST_CONSUL"); binary != "" {
 		env = os.Environ()
-		argv = append(slices.Clone(within), real, "agent", "-dev", "-bind", "127.0.0.1", "-client", "127.0.0.1", "-http-port", ports[0],
+		argv = append(slices.Clone(within), binary, "agent", "-dev", "-bind", "127.0.0.1", "-client", "127.0.0.1", "-http-port", ports[0],
 			"-server-port", ports[1], "-serf-lan-port", ports[2], "-serf-wan-port", ports[3], "-grpc-port", "-1", "-dns-port", "-1", "-log-level", "warn")
 	}
 	cmd := exec.Command(argv[0], argv[1:]...)

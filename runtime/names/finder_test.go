@@ -112,7 +112,9 @@ func TestFinderWithoutSources(t *testing.T) {
 		t.Errorf("it is explained as %v", said)
 	}
 	stop()
-	<-ended
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
 }
 
 func TestExpandTakesStandards(t *testing.T) {

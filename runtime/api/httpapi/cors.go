@@ -45,9 +45,9 @@ func (s *Server) cors(w http.ResponseWriter, r *http.Request) (done bool) {
 // of Options stands for anything.
 func (s *Server) allows(origin string) bool {
 	return slices.ContainsFunc(s.o.Origins, func(allowed string) bool {
-		before, after, any := strings.Cut(strings.ToLower(allowed), "*")
+		before, after, pattern := strings.Cut(strings.ToLower(allowed), "*")
 		is := strings.ToLower(origin)
-		if !any {
+		if !pattern {
 			return is == before
 		}
 		return len(is) >= len(before)+len(after) && strings.HasPrefix(is, before) && strings.HasSuffix(is, after)

@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"sync"
@@ -115,11 +116,7 @@ func Probe(url string) bool {
 func (a *Agent) Services() map[string]Service {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	all := map[string]Service{}
-	for id, s := range a.services {
-		all[id] = s
-	}
-	return all
+	return maps.Clone(a.services)
 }
 
 // Fail makes the check of a registration fail from now on.
