@@ -60,6 +60,9 @@ func (a *Agent) register(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s["Service"] = s["Name"] // as it is called in answers
+	if id, _ := s["ID"].(string); id == "" {
+		s["ID"] = s["Name"]
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.services[fmt.Sprint(s["ID"])] = s
