@@ -56,6 +56,7 @@ until the app has ended or you interrupt.`,
 			return env.attachTo(cmd.Context(), args[0], key, detach)
 		},
 	}
+	themeFlag(cmd, env)
 	cmd.Flags().StringVar(&detach, "detach-key", "ctrl-]", "with APP: the key that detaches, ctrl- and a letter or one of [ ] \\ ^ _")
 	return cmd
 }

@@ -74,7 +74,7 @@ func (s *shell) start(args ...string) *command {
 // startWith starts a command that reads stdin.
 func (s *shell) startWith(stdin io.Reader, args ...string) *command {
 	c := &command{code: make(chan int, 1)}
-	env := cli.Env{Stdin: stdin, Stdout: &c.out, Stderr: &c.err, Dir: s.dir}
+	env := cli.Env{Stdin: stdin, Stdout: &c.out, Stderr: &c.err, Dir: s.dir, Environ: []string{"XDG_CONFIG_HOME=" + filepath.Join(s.dir, "home")}}
 	go func() { c.code <- cli.Main(s.ctx, args, env) }()
 	return c
 }

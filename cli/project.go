@@ -17,8 +17,9 @@ const fileName = "mesh.toml"
 
 // project is what the flags say about the project.
 type project struct {
-	dir  string // look here instead of in the working directory
-	file string // take this file
+	dir   string // look here instead of in the working directory
+	file  string // take this file
+	theme string // of the screen, "": as the user has it
 }
 
 // find gives the project's file: the one asked for, or mesh.toml in the folder

@@ -19,18 +19,35 @@ func (e Env) attach(ctx context.Context) error {
 	if !e.StdinTTY || !e.StdoutTTY {
 		return &hinted{errors.New("the screen needs a terminal"), "`mesh logs -f` and `mesh tap` print lines"}
 	}
+	p, err := e.prefs()
+	if err != nil {
+		return err
+	}
 	c, err := e.dial(ctx)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	o := e.screenOptions(c.Token)
+	o := e.screenOptions(p, c.Token)
 	o.Attached = true
 	return left(tui.New(c, c, o).Run(ctx))
 }
 
-func (e Env) screenOptions(token func(ctx context.Context) (string, error)) tui.Options {
-	return tui.Options{Environ: e.Environ, NoColor: e.getenv("NO_COLOR") != "", Edit: e.edit, Invoke: again(token)}
+// screenOptions says how the user wants the screen: flags count more than
+// NO_COLOR, and that more than his file.
+func (e Env) screenOptions(p prefs, token func(ctx context.Context) (string, error)) tui.Options {
+	theme, plain := p.theme, e.getenv("NO_COLOR") != ""
+	if e.project.theme != "" {
+		theme, plain = e.project.theme, false
+	}
+	o := tui.Options{
+		Environ: e.Environ, NoColor: plain || theme == "none", Theme: theme, Keys: p.keys,
+		Edit: e.edit, Undo: e.undone, Invoke: again(token),
+	}
+	if file, err := e.find(); err == nil {
+		o.Filters = shelf{file: filepath.Join(filepath.Dir(file), ".mesh", "filters.toml"), own: p.filters}
+	}
+	return o
 }
 
 // left turns the reason for which a screen was left into an exit code.
@@ -46,9 +63,9 @@ func left(err error) error {
 
 // screen gives the member of `mesh up` that shows the screen. A screen that
 // fails leaves the mesh running and says how to get it back.
-func (e Env) screen(mesh local, flows tui.Flows, super *supervisor.Supervisor, dir string) func(context.Context) error {
+func (e Env) screen(mesh local, flows tui.Flows, super *supervisor.Supervisor, dir string, p prefs) func(context.Context) error {
 	return func(ctx context.Context) error {
-		err := tui.New(mesh, flows, e.screenOptions(func(context.Context) (string, error) { return super.Token(), nil })).Run(ctx)
+		err := tui.New(mesh, flows, e.screenOptions(p, func(context.Context) (string, error) { return super.Token(), nil })).Run(ctx)
 		switch {
 		case errors.Is(err, tui.ReasonKill):
 			super.Kill()

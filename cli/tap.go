@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -26,6 +25,7 @@ these is an object on a line of its own; docs/control.md describes them.
 A filter chooses invocations: terms such as to:orders, from:web, status:5xx,
 ttfb>200ms, gap>1s, path~/chat, live, stalled, with ! for not, "or", and
 parentheses. What an invocation did before the filter chose it is printed then.
+@NAME is the filter that was saved under that name on the screen.
 
 When invocations are faster than tap can print, it says how much it has lost.`,
 		Example: `  mesh tap
@@ -33,7 +33,11 @@ When invocations are faster than tap can print, it says how much it has lost.`,
   mesh tap 'path~/chat or gap>1s' --no-chunks
   mesh tap --json | jq -c 'select(.event == "chunk" and .hop == "caller.out")'`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return tap(cmd.Context(), env, strings.Join(args, " "), asJSON, noChunks)
+			chosen, err := env.recalled(args)
+			if err != nil {
+				return err
+			}
+			return tap(cmd.Context(), env, chosen, asJSON, noChunks)
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON, one object per line")

@@ -113,19 +113,27 @@ back the first. A running mesh notices and follows. What undo has replaced is ke
 in .mesh/undone.toml.`,
 		Example: `  mesh undo`,
 		Args:    none,
-		RunE:    func(*cobra.Command, []string) error { return env.undo() },
+		RunE: func(*cobra.Command, []string) error {
+			said, err := env.undone()
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintln(env.Stdout, said)
+			return printed(err)
+		},
 	}
 }
 
-func (e Env) undo() error {
+// undone puts mesh.toml back and gives a line that says so.
+func (e Env) undone() (said string, err error) {
 	file, err := e.find()
 	if err != nil {
-		return err
+		return "", err
 	}
 	dir := filepath.Join(filepath.Dir(file), ".mesh")
 	now, err := os.ReadFile(file)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("reading the file of the mesh: %w", err)
+		return "", fmt.Errorf("reading the file of the mesh: %w", err)
 	}
 	for _, name := range []string{lastGood, beforeGood} {
 		text, err := os.ReadFile(filepath.Join(dir, name))
@@ -133,18 +141,17 @@ func (e Env) undo() error {
 			continue
 		}
 		if err != nil {
-			return fmt.Errorf("reading what ran before: %w", err)
+			return "", fmt.Errorf("reading what ran before: %w", err)
 		}
 		if now != nil {
 			if err := replaceFile(filepath.Join(dir, undone), now); err != nil {
-				return fmt.Errorf("keeping what is replaced: %w", err)
+				return "", fmt.Errorf("keeping what is replaced: %w", err)
 			}
 		}
 		if err := replaceFile(file, text); err != nil {
-			return fmt.Errorf("writing %s: %w", filepath.Base(file), err)
+			return "", fmt.Errorf("writing %s: %w", filepath.Base(file), err)
 		}
-		_, err = fmt.Fprintf(e.Stdout, "%s is what ran before again; what it was is in %s\n", filepath.Base(file), filepath.Join(".mesh", undone))
-		return printed(err)
+		return fmt.Sprintf("%s is what ran before again; what it was is in %s", filepath.Base(file), filepath.Join(".mesh", undone)), nil
 	}
-	return &hinted{errors.New("there is nothing to undo"), "mesh remembers what it has run with, since it was first started here"}
+	return "", &hinted{errors.New("there is nothing to undo"), "mesh remembers what it has run with, since it was first started here"}
 }

@@ -66,6 +66,7 @@ runs in this project, its screen is shown instead.`,
 	cmd.Flags().BoolVar(&f.isolated, "isolated", false, "use ports of its own, so that several copies of the project can run")
 	cmd.Flags().BoolVar(&f.detach, "detach", false, "run it in the background; returns when all apps are ready or one has failed")
 	cmd.Flags().BoolVar(&f.json, "json", false, "with --detach: print JSON")
+	themeFlag(cmd, env)
 	return cmd
 }
 
@@ -84,6 +85,10 @@ func (e Env) up(ctx context.Context, f upFlags, only []string) error {
 			return &hinted{fmt.Errorf("a mesh already runs in %s (pid %d)", dir, pid), "`mesh logs -f` follows it, `mesh down` stops it"}
 		}
 		return e.attach(ctx)
+	}
+	look, err := e.prefs()
+	if err != nil && screen {
+		return err
 	}
 	past := newHistory(filepath.Join(dir, ".mesh"))
 	load := func() (*config.Mesh, error) { return past.load(file, e.Environ) }
@@ -164,7 +169,7 @@ func (e Env) up(ctx context.Context, f upFlags, only []string) error {
 	local := local{super, book}
 	// What shows the mesh, and what hears the second Ctrl-C, stays until it has stopped.
 	if screen {
-		g.Add("screen", e.screen(local, flows, super, dir))
+		g.Add("screen", e.screen(local, flows, super, dir, look))
 	} else {
 		g.Add("headless", newHeadless(e.Stdout, local, flows, e.color()).Run)
 	}

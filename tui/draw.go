@@ -105,10 +105,9 @@ type part struct {
 	st   grid.Style
 }
 
-// summary gives what stands at the right of the first line.
-func (m *model) summary(w int) (parts []part) {
-	t := m.world.Theme
-	ready, all, broken := 0, 0, 0
+// readiness counts the instances: those that are ready or done, all that are to
+// be, and those that have failed. Those that were stopped do not count.
+func (m *model) readiness() (ready, all, broken int) {
 	for i := range m.world.Mesh.Apps {
 		for j := range m.world.Mesh.Apps[i].Instances {
 			all++
@@ -117,10 +116,19 @@ func (m *model) summary(w int) (parts []part) {
 				ready++
 			case state.Failed, state.Backoff:
 				broken++
-			case state.Pending, state.Starting, state.Stopping, state.Stopped:
+			case state.Stopped:
+				all--
+			case state.Pending, state.Starting, state.Stopping:
 			}
 		}
 	}
+	return ready, all, broken
+}
+
+// summary gives what stands at the right of the first line.
+func (m *model) summary(w int) (parts []part) {
+	t := m.world.Theme
+	ready, all, broken := m.readiness()
 	live := 0
 	for i := range m.world.Flows {
 		if m.world.Flows[i].Live {
@@ -190,7 +198,7 @@ func (m *model) drawHints(a grid.Area) {
 			b := &list[j]
 			h := hint{firstKey(b), b.Hint}
 			switch {
-			case b.Hint == "" || (i == 1 && m.shadowed(b.Keys[0])):
+			case b.Hint == "" || len(b.Keys) == 0 || (i == 1 && m.shadowed(b.Keys[0])):
 			case i == 0:
 				own = append(own, h)
 			case b.Name == "help" || b.Name == "quit":

@@ -1,7 +1,9 @@
 package tui
 
 import (
+	"cmp"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -29,10 +31,13 @@ type input struct {
 }
 
 // option is a way to go on.
-type option struct{ text, about string }
+type option struct {
+	text, about string
+	value       string // what it stands for; "": text
+}
 
 func newInput(m *model, p pane.Prompt) *input {
-	in := &input{kind: p.Kind, line: textinput.New(), pick: -1, old: p.Text != ""}
+	in := &input{kind: p.Kind, line: textinput.New(), pick: -1, old: p.Text != "" && p.Text != "@"}
 	if list, ok := m.pane(m.view).(filtered); ok && p.Kind == pane.PromptFilter {
 		in.list, in.before = list, list.Filtered()
 	}
@@ -92,7 +97,7 @@ func (in *input) choose(step int, tab bool) {
 	}
 	in.pick = (in.pick + step + len(in.options)) % len(in.options)
 	if tab && in.kind != pane.PromptPalette {
-		in.line.SetValue(in.options[in.pick].text)
+		in.line.SetValue(cmp.Or(in.options[in.pick].value, in.options[in.pick].text))
 		in.line.CursorEnd()
 	}
 }
@@ -107,6 +112,10 @@ func (in *input) complete(m *model) {
 		if in.list == nil {
 			return
 		}
+		if name, ok := strings.CutPrefix(text, "@"); ok {
+			in.options = m.saved(name)
+			return
+		}
 		c := in.list.Complete(text)
 		if word := text[c.From:]; len(c.Options) > 0 && word != "" && !strings.ContainsAny(word, ":=~<>!") {
 			_ = in.list.SetFilter(text[:c.From]) // a name that is being typed is no text to look for
@@ -114,7 +123,7 @@ func (in *input) complete(m *model) {
 			in.err = in.list.SetFilter(text)
 		}
 		for i, s := range c.Options {
-			in.options = append(in.options, option{text[:c.From] + s, c.About[i]})
+			in.options = append(in.options, option{text: text[:c.From] + s, about: c.About[i]})
 		}
 	case pane.PromptPalette:
 		for _, b := range m.commands(text) {
@@ -122,7 +131,7 @@ func (in *input) complete(m *model) {
 			if len(b.Keys) > 0 {
 				about += "  " + keyName(b.Keys[0])
 			}
-			in.options = append(in.options, option{strings.TrimSpace(b.Name + " " + b.Arg), about})
+			in.options = append(in.options, option{text: strings.TrimSpace(b.Name + " " + b.Arg), about: about})
 		}
 	case pane.PromptSearch:
 	}
@@ -135,6 +144,15 @@ func (in *input) enter(m *model) tea.Cmd {
 	case pane.PromptFilter:
 		if in.pick >= 0 {
 			text = in.options[in.pick].text
+		}
+		if strings.HasPrefix(text, "@") {
+			if len(in.options) == 0 {
+				in.err = fmt.Errorf("no filter is saved as %s for this list", text)
+				return nil
+			}
+			if text = m.recall(text); text[0] == '@' { // the first that begins so
+				text = in.options[0].value
+			}
 		}
 		if in.list == nil {
 			break

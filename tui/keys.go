@@ -46,6 +46,7 @@ func (m *model) bindings() []pane.Binding {
 		}
 		return pane.Do{Command: c}
 	}})
+	all = append(all, m.savedKeys()...)
 	for v := range pane.Views {
 		all = append(all, pane.Binding{
 			Keys: []string{string('1' + rune(v))}, Name: strings.ToLower(v.String()), Help: "show " + strings.ToLower(v.String()),

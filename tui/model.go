@@ -2,6 +2,7 @@ package tui
 
 import (
 	"context"
+	"strconv"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
@@ -24,6 +25,7 @@ type view interface {
 type filtered interface {
 	SetFilter(text string) error
 	Filtered() string
+	Reads(text string) bool
 	Complete(text string) filter.Completion
 }
 
@@ -103,6 +105,7 @@ func newModel(ctx context.Context, mesh Mesh, flows Flows, opt Options) *model {
 	m.topology = pane.NewTopology(&m.world, m.streams)
 	m.parts, m.plan = pane.NewComponents(&m.world), pane.NewPlan(&m.world)
 	m.keys = m.bindings()
+	_ = m.rebind(opt.Keys) // CheckKeys has said what is wrong with them
 	return m
 }
 
@@ -195,18 +198,30 @@ func (m *model) then(cmd tea.Cmd) tea.Cmd {
 
 // View gives the last frame; it is the same string until something changes.
 func (m *model) View() tea.View {
-	v := tea.View{Content: m.frame, AltScreen: !m.raw.on, ReportFocus: true, WindowTitle: m.title()}
+	v := tea.View{Content: m.frame, AltScreen: !m.raw.on, ReportFocus: true, WindowTitle: m.title(), ProgressBar: m.progress()}
 	if m.mouse && !m.raw.on {
 		v.MouseMode = tea.MouseModeCellMotion
 	}
 	return v
 }
 
+// title is what the terminal calls its window: the mesh, and what is wrong with
+// it.
 func (m *model) title() string {
-	if m.world.Mesh.Name == "" {
-		return "mesh"
+	title := "mesh"
+	if name := grid.Plain(m.world.Mesh.Name); name != "" {
+		title += ": " + name
 	}
-	return "mesh: " + grid.Plain(m.world.Mesh.Name)
+	ready, all, broken := m.readiness()
+	switch {
+	case m.stopping() != "":
+		title += " · stopping"
+	case broken > 0:
+		title += " ✖ " + strconv.Itoa(broken)
+	case ready < all:
+		title += " · " + strconv.Itoa(ready) + "/" + strconv.Itoa(all)
+	}
+	return title
 }
 
 // show switches to a view.

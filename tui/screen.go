@@ -22,6 +22,8 @@ type Options struct {
 	Environ  []string         // of the terminal; nil: of the process
 	NoColor  bool             // as NO_COLOR asks for
 	Theme    string           // dark, light or auto; "": auto, which asks the terminal
+	Keys     Keys             // other keys than usual; CheckKeys says whether they are fine
+	Filters  Filters          // nil: filters are not kept
 	Attached bool             // the mesh belongs to another process: quitting asks whether to stop it
 	Now      func() time.Time // nil: time.Now
 

@@ -10,7 +10,7 @@ type choice[T any] struct {
 	changed func()     // takes another filter into account
 }
 
-// Match says whether the filter chooses a row.
+// match says whether the filter chooses a row.
 func (c *choice[T]) match(row *T) bool { return c.filter.Match(row) }
 
 // SetFilter shows only what a filter chooses; "" shows everything. When the text
@@ -23,6 +23,12 @@ func (c *choice[T]) SetFilter(text string) error {
 	c.filter = f
 	c.changed()
 	return nil
+}
+
+// Reads says whether a text is a filter of this list.
+func (c *choice[T]) Reads(text string) bool {
+	_, err := c.lang.Parse(text)
+	return err == nil
 }
 
 // Filtered gives the text of the filter, "" when everything is shown.
