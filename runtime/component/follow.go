@@ -27,6 +27,7 @@ type follower struct {
 
 	slot   *slot  // where it is attached; nil: nowhere
 	unit   *unit  // of that slot
+	turn   int64  // of the slot, when it was attached
 	served bool   // the unit was the one that serves requests, not one to read from
 	detach func() // from there
 	prior  func() // from where it was before, while publishers still go there; nil: done
@@ -88,7 +89,8 @@ func (f *follower) step(ctx context.Context, ahead, committed *set) error {
 		if look == committed {
 			f.leave()
 		}
-	case e.slot != f.slot || (f.served && e.cur.Load() != f.unit):
+	case e.slot != f.slot || e.turn.Load() != f.turn || (f.served && e.cur.Load() != f.unit):
+		turn := e.turn.Load()
 		if f.alone {
 			f.leave()
 			f.settle()
@@ -98,7 +100,7 @@ func (f *follower) step(ctx context.Context, ahead, committed *set) error {
 			return err
 		}
 		f.leave()
-		f.slot, f.unit, f.served, f.detach = e.slot, at, e.cur.Load() == at, detach
+		f.slot, f.unit, f.turn, f.served, f.detach = e.slot, at, turn, e.cur.Load() == at, detach
 	}
 	if ahead == committed {
 		f.settle()

@@ -146,7 +146,11 @@ func (l *Live) Run(ctx context.Context) error {
 		case <-timer.C:
 		case <-ping.C:
 			for _, e := range l.set.Load().entries {
-				wg.Go(func() { e.ping(ctx) })
+				wg.Go(func() {
+					if e.ping(ctx) {
+						l.turn()
+					}
+				})
 			}
 		}
 		timer.Stop()

@@ -21,7 +21,6 @@ import (
 	"github.com/dapr/components-contrib/pubsub/jetstream"
 	pubkafka "github.com/dapr/components-contrib/pubsub/kafka"
 	mqtt "github.com/dapr/components-contrib/pubsub/mqtt3"
-	"github.com/dapr/components-contrib/pubsub/rabbitmq"
 	pubredis "github.com/dapr/components-contrib/pubsub/redis"
 	"github.com/dapr/components-contrib/secretstores"
 	localenv "github.com/dapr/components-contrib/secretstores/local/env"
@@ -49,6 +48,10 @@ type maker struct {
 	// closesFirst: ending the last subscription and closing at the same time
 	// would make the component write to a map from two goroutines.
 	closesFirst bool
+	// givesUp: after some time without its server the component does not come
+	// back, so that another one takes its place when the server does.
+	givesUp bool
+	server  where // how its servers are named, for those that cannot be asked
 	// mixesUp: two subscriptions that begin at the same time take each other's
 	// answers from the server, so that each needs a component of its own.
 	mixesUp bool
@@ -69,29 +72,29 @@ func makers() map[string]maker {
 		"state.in-memory":     {new: stateBackend(newMemoryState)},
 		"state.sqlite":        {new: stateBackend(sqlite.NewSQLiteStateStore), dbs: []string{"connectionstring", "url"}},
 		"state.redis":         {new: stateBackend(stateredis.NewRedisStateStore)},
-		"state.postgresql/v1": {new: stateBackend(postgresv1.NewPostgreSQLStateStore)},
-		"state.postgresql/v2": {new: stateBackend(postgresv2.NewPostgreSQLStateStore)},
+		"state.postgresql/v1": {new: stateBackend(postgresv1.NewPostgreSQLStateStore), server: where{"connectionString", "5432"}},
+		"state.postgresql/v2": {new: stateBackend(postgresv2.NewPostgreSQLStateStore), server: where{"connectionString", "5432"}},
 
 		"pubsub.in-memory": {new: pubsubBackend(newMemory), shared: true},
 		"pubsub.redis":     {new: pubsubBackend(pubredis.NewRedisStreams), forgets: true},
-		"pubsub.jetstream": {new: pubsubBackend(jetstream.NewJetStream)},
-		"pubsub.kafka":     {new: pubsubBackend(pubkafka.NewKafka)},
-		"pubsub.rabbitmq":  {new: pubsubBackend(rabbitmq.NewRabbitMQ), mixesUp: true},
-		"pubsub.mqtt3":     {new: pubsubBackend(mqtt.NewMQTTPubSub), forgets: true, closesFirst: true},
+		"pubsub.jetstream": {new: pubsubBackend(jetstream.NewJetStream), givesUp: true, server: where{"natsURL", "4222"}},
+		"pubsub.kafka":     {new: pubsubBackend(pubkafka.NewKafka), server: where{"brokers", "9092"}},
+		"pubsub.rabbitmq":  {new: pubsubBackend(newRabbit), mixesUp: true, server: where{"connectionString", "5672"}},
+		"pubsub.mqtt3":     {new: pubsubBackend(mqtt.NewMQTTPubSub), forgets: true, closesFirst: true, server: where{"url", "1883"}},
 
 		"bindings.cron":         {new: bindingBackend(cron.NewCron)},
 		"bindings.http":         {new: bindingBackend(newWeb)},
 		"bindings.localstorage": {new: bindingBackend(newFiles), files: []string{"rootpath"}},
 		"bindings.redis":        {new: bindingBackend(bindredis.NewRedis)},
-		"bindings.kafka":        {new: bindingBackend(bindkafka.NewKafka)},
+		"bindings.kafka":        {new: bindingBackend(bindkafka.NewKafka), server: where{"brokers", "9092"}},
 
 		"secretstores.local.env":  {new: secretsBackend(localenv.NewEnvSecretStore)},
 		"secretstores.local.file": {new: secretsBackend(localfile.NewLocalSecretStore), files: []string{"secretsfile"}},
 
-		"configuration.redis":      {new: configurationBackend(confredis.NewRedisConfigurationStore)},
-		"configuration.postgresql": {new: configurationBackend(confpostgres.NewPostgresConfigurationStore)},
+		"configuration.redis":      {new: configurationBackend(confredis.NewRedisConfigurationStore), server: where{"redisHost", "6379"}},
+		"configuration.postgresql": {new: configurationBackend(confpostgres.NewPostgresConfigurationStore), server: where{"connectionString", "5432"}},
 
-		"lock.redis": {new: lockBackend(lockredis.NewStandaloneRedisLock)},
+		"lock.redis": {new: lockBackend(lockredis.NewStandaloneRedisLock), server: where{"redisHost", "6379"}},
 	}
 }
 

@@ -13,8 +13,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/dapr/components-contrib/health"
-
 	"mesh/runtime/resource"
 )
 
@@ -40,6 +38,8 @@ type slot struct {
 	// cur is what serves. While the component does not start it may be that of
 	// the declaration before this one; nil when there is none either.
 	cur atomic.Pointer[unit]
+	// turn counts how often units were renewed for the same declaration.
+	turn atomic.Int64
 
 	status struct {
 		sync.Mutex
@@ -230,20 +230,17 @@ func (s *slot) lastError() error {
 }
 
 // ping asks a running component whether its server answers. Calls go to it in
-// any case: it reconnects by itself and knows best.
-func (s *slot) ping(ctx context.Context) {
+// any case: it reconnects by itself and knows best. renewed says that another
+// one has taken its place, because it may have given up.
+func (s *slot) ping(ctx context.Context) (renewed bool) {
 	u := s.cur.Load()
-	if u == nil {
-		return
-	}
-	p, ok := u.raw.(health.Pinger)
-	if !ok || !u.acquire() {
-		return
+	if u == nil || u.ping == nil || !u.acquire() {
+		return false
 	}
 	defer s.release(u)
 	ctx, cancel := context.WithTimeoutCause(ctx, pingTimeout, fmt.Errorf("no answer within %v", pingTimeout))
 	defer cancel()
-	err := guard(func() error { return p.Ping(ctx) })
+	err := guard(func() error { return u.ping(ctx) })
 	s.status.Lock()
 	changed := s.status.own && (err == nil) != (s.status.err == nil)
 	if changed {
@@ -251,7 +248,10 @@ func (s *slot) ping(ctx context.Context) {
 	}
 	s.status.Unlock()
 	if !changed {
-		return
+		return false
+	}
+	if err == nil && s.maker.givesUp {
+		renewed = s.renew(ctx)
 	}
 	if err != nil {
 		s.opt.Log.WarnContext(ctx, "component does not answer", slog.String("component", s.spec.Name), slog.Any("error", err))
@@ -259,6 +259,19 @@ func (s *slot) ping(ctx context.Context) {
 		s.opt.Log.InfoContext(ctx, "component answers again", slog.String("component", s.spec.Name))
 	}
 	s.opt.Changed()
+	return renewed
+}
+
+// renew puts new units in the place of those that run, of the same declaration.
+func (s *slot) renew(ctx context.Context) bool {
+	if s.try(ctx) != nil {
+		return false // what runs may recover yet; the next ping will tell
+	}
+	s.reading.Lock()
+	clear(s.reading.units) // subscriptions hold them, until they have moved
+	s.reading.Unlock()
+	s.turn.Add(1)
+	return true
 }
 
 // report tells how the component is; scopes are those of the newest set.

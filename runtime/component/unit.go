@@ -22,7 +22,8 @@ type unit struct {
 	raw          any // see backend
 	capabilities []string
 	holders      atomic.Int64
-	began        time.Time // when it had started
+	began        time.Time                   // when it had started
+	ping         func(context.Context) error // whether its server answers; nil: nobody can tell
 	shut         func() error
 	closed       chan struct{}
 }
@@ -88,7 +89,7 @@ func (g *engine) start(ctx context.Context, m maker, base metadata.Base, timeout
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
-	u := &unit{name: base.Name, raw: b.raw, capabilities: b.capabilities(), shut: b.close, closed: make(chan struct{}), began: time.Now()}
+	u := &unit{name: base.Name, raw: b.raw, capabilities: b.capabilities(), ping: m.server.pinger(b.raw, base), shut: b.close, closed: make(chan struct{}), began: time.Now()}
 	u.holders.Store(1)
 	g.mu.Lock()
 	g.open[u] = struct{}{}

@@ -139,7 +139,7 @@ func TestPubSub(t *testing.T) {
 }
 
 func rabbit(addr string) string {
-	return yaml("broker", "pubsub.rabbitmq", "connectionString", "amqp://guest:guest@"+addr, "requeueInFailure", "true", "durable", "true", "deliveryMode", "2", "publisherConfirm", "true")
+	return yaml("broker", "pubsub.rabbitmq", "connectionString", "amqp://guest:guest@"+addr, "requeueInFailure", "true", "durable", "true", "deliveryMode", "2", "publisherConfirm", "true", "deletedWhenUnused", "false")
 }
 
 func testPubSub(t *testing.T, components string) {
