@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -10,19 +11,26 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"mesh/supervisor"
 	"mesh/supervisor/config"
 	"mesh/supervisor/control"
 	"mesh/supervisor/state"
 )
 
+type planFlags struct {
+	json      bool
+	resources []string
+}
+
 func newPlan(env Env) *cobra.Command {
-	asJSON := false
+	var o planFlags
 	cmd := &cobra.Command{
 		Use:   "plan [FILE]",
 		Short: "Show what a file would change of the running mesh",
 		Long: `plan compares the running mesh with mesh.toml, or with another file that is to
 become it, and says for each app, component and so on what saving it would do, and
-how many calls under way would have to end first. It changes nothing.
+how many calls under way would have to end first. It changes nothing. The Dapr YAML
+in the resources folders counts, too; with --resources, that of other folders.
 
   hot-swap                      counts at once; no call notices
   scale                         instances come or go, the others stay
@@ -33,6 +41,7 @@ how many calls under way would have to end first. It changes nothing.
 When no mesh runs, plan says what ` + "`mesh up`" + ` would start.`,
 		Example: `  cp mesh.toml next.toml && vi next.toml
   mesh plan next.toml && mv next.toml mesh.toml
+  mesh plan --resources components-next
   mesh plan --json | jq '.items[] | select(.streams > 0)'`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 1 {
@@ -40,13 +49,14 @@ When no mesh runs, plan says what ` + "`mesh up`" + ` would start.`,
 			}
 			return nil
 		},
-		RunE: func(cmd *cobra.Command, args []string) error { return env.plan(cmd, args, asJSON) },
+		RunE: func(cmd *cobra.Command, args []string) error { return env.plan(cmd.Context(), args, o) },
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	cmd.Flags().BoolVar(&o.json, "json", false, "print JSON")
+	cmd.Flags().StringSliceVar(&o.resources, "resources", nil, "folders with Dapr YAML, instead of those that the file names")
 	return cmd
 }
 
-func (e Env) plan(cmd *cobra.Command, args []string, asJSON bool) error {
+func (e Env) plan(ctx context.Context, args []string, o planFlags) error {
 	file, err := e.find()
 	if err != nil {
 		return err
@@ -55,49 +65,52 @@ func (e Env) plan(cmd *cobra.Command, args []string, asJSON bool) error {
 	if len(args) > 0 {
 		candidate = e.path(args[0])
 	}
-	text, err := os.ReadFile(candidate)
-	if err != nil {
+	is := state.Candidate{}
+	if is.Text, err = os.ReadFile(candidate); err != nil {
 		return fmt.Errorf("reading the file: %w", err)
 	}
-	if len(text) == 0 {
-		text = []byte("\n") // an empty file is one, too
+	if len(is.Text) == 0 {
+		is.Text = []byte("\n") // an empty file is one, too
+	}
+	for _, dir := range o.resources {
+		dir = e.path(dir)
+		if _, err := os.Stat(dir); err != nil {
+			return fmt.Errorf("reading the resources: %w", err)
+		}
+		is.Resources = append(is.Resources, dir)
 	}
 	// Its paths start where those of the file do that it is to become.
 	read := func() (*config.Mesh, error) {
-		return config.Parse(filepath.Join(filepath.Dir(file), filepath.Base(candidate)), text, config.Options{Environ: e.Environ})
+		m, err := config.Parse(filepath.Join(filepath.Dir(file), filepath.Base(candidate)), is.Text, config.Options{Environ: e.Environ})
+		if err == nil && len(is.Resources) > 0 {
+			m.Resources = is.Resources
+		}
+		return m, err //nolint:wrapcheck // it is about the file, in full
 	}
-	c, err := control.Dial(cmd.Context(), filepath.Dir(file))
+	c, err := control.Dial(ctx, filepath.Dir(file))
 	if _, stands := errors.AsType[*control.NotRunningError](err); stands {
 		m, err := read()
 		if err != nil {
 			return err
 		}
-		return e.showPlan(fresh(m), asJSON, "no mesh runs here; `mesh up` would start:")
+		p, err := supervisor.Fresh(m)
+		if err != nil {
+			return err
+		}
+		return e.showPlan(p, o.json, "no mesh runs here; `mesh up` would start:")
 	}
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	p, err := c.Plan(cmd.Context(), text)
+	p, err := c.Plan(ctx, is)
 	if err != nil {
 		if _, mistakes := read(); mistakes != nil { // the same, with places
 			return mistakes
 		}
 		return err
 	}
-	return e.showPlan(p, asJSON, "")
-}
-
-// fresh is the plan of a mesh that does not run.
-func fresh(m *config.Mesh) *state.Plan {
-	p := &state.Plan{Items: []state.PlanItem{}}
-	for i := range m.Apps {
-		p.Items = append(p.Items, state.PlanItem{Kind: "app", Name: m.Apps[i].ID, Action: state.PlanStart})
-	}
-	for _, c := range m.Components {
-		p.Items = append(p.Items, state.PlanItem{Kind: "component", Name: c.Name, Action: state.PlanAdd})
-	}
-	return p
+	return e.showPlan(p, o.json, "")
 }
 
 func (e Env) showPlan(p *state.Plan, asJSON bool, head string) error {

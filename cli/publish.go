@@ -21,7 +21,7 @@ import (
 // message is what `mesh publish` publishes.
 type message struct {
 	app, pubsub, topic string
-	data, contentType  string
+	contentType        string
 	metadata           []string
 }
 
@@ -51,7 +51,7 @@ given to the component: ttlInSeconds, rawPayload and what else it knows.`,
 		ValidArgsFunction: completeFirst(completePubSubs(env)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.pubsub, o.topic = args[0], args[1]
-			body := io.ReadCloser(io.NopCloser(env.Stdin))
+			body := io.NopCloser(env.Stdin)
 			if len(args) == 3 {
 				var err error
 				if body, err = env.body(args[2]); err != nil {

@@ -166,6 +166,7 @@ func TestNewInstanceReceivesCalls(t *testing.T) {
 	t.Parallel()
 	for _, transport := range []string{"auto", "grpc"} {
 		t.Run(transport, func(t *testing.T) {
+			t.Parallel()
 			p := newProject(t, `
 [mesh]
 transport = "`+transport+`"

@@ -71,6 +71,7 @@ func TestGRPCApp(t *testing.T) {
 	t.Parallel()
 	for _, transport := range []string{"auto", "grpc"} {
 		t.Run(transport, func(t *testing.T) {
+			t.Parallel()
 			p := newProject(t, `
 [mesh]
 transport = "`+transport+`"

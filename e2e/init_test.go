@@ -31,6 +31,7 @@ func main() {
 		"procfile": {"Procfile": "hello: env E2E_ROLE=server APP_PORT=$PORT SELF\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			p := newProject(t, "")
 			if err := os.Remove(filepath.Join(p.dir, "mesh.toml")); err != nil {
 				t.Fatal(err)

@@ -30,6 +30,7 @@ func TestInvocationFormsOnEveryTransport(t *testing.T) {
 	t.Parallel()
 	for _, transport := range []string{"auto", "grpc", "unary"} {
 		t.Run(transport, func(t *testing.T) {
+			t.Parallel()
 			r := newProject(t, meshWith(transport)).up()
 			r.ready("web", "client")
 			base := fmt.Sprintf("http://127.0.0.1:%d", r.instance("client").HTTPPort)
@@ -69,6 +70,7 @@ func TestStreamsFlowThroughTheMesh(t *testing.T) {
 	t.Parallel()
 	for _, transport := range []string{"auto", "grpc"} {
 		t.Run(transport, func(t *testing.T) {
+			t.Parallel()
 			r := newProject(t, meshWith(transport)).up()
 			r.ready("web", "client")
 			body, w := io.Pipe()
@@ -126,6 +128,7 @@ func TestCrashInTheMiddleOfAReplyIsNoCleanEnd(t *testing.T) {
 	t.Parallel()
 	for _, transport := range []string{"auto", "grpc"} {
 		t.Run(transport, func(t *testing.T) {
+			t.Parallel()
 			r := newProject(t, meshWith(transport)).up()
 			r.ready("web", "client")
 			base := fmt.Sprintf("http://127.0.0.1:%d/v1.0/invoke/web/method/", r.instance("client").HTTPPort)

@@ -39,6 +39,7 @@ func TestQuitLeavesNothing(t *testing.T) {
 		{"SIGKILL", []syscall.Signal{syscall.SIGKILL}, -1},
 	} {
 		t.Run(how.name, func(t *testing.T) {
+			t.Parallel()
 			toml := family
 			if len(how.signals) > 1 {
 				toml = strings.Replace(toml, `grace = "1s"`, `grace = "60s"`, 1)

@@ -5,11 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"slices"
 	"strings"
 	"time"
 
-	"mesh/runtime/stream"
 	"mesh/supervisor/config"
 	"mesh/supervisor/state"
 )
@@ -91,7 +89,8 @@ func (s *Supervisor) lockEdits(ctx context.Context) (unlock func(), err error) {
 }
 
 // Apply makes the running mesh like m and returns when it is. On error nothing
-// has changed, unless a *RebuildError says otherwise.
+// has changed: what had begun has been taken back. A *RebuildError says that
+// this could not be done for all apps.
 func (s *Supervisor) Apply(ctx context.Context, m *config.Mesh) error {
 	unlock, err := s.lockEdits(ctx)
 	if err != nil {
@@ -103,11 +102,12 @@ func (s *Supervisor) Apply(ctx context.Context, m *config.Mesh) error {
 	if err != nil {
 		return err
 	}
-	var before *supplies
+	var before edit
 	var change config.Change
 	e := &edit{mesh: m, have: h}
 	if err := s.ask(ctx, func() {
-		change, before = config.Diff(s.cfg, m), s.stock.have
+		before = edit{mesh: s.cfg, have: s.stock.have, scaled: s.scaled}
+		change = changes(s.cfg, m, s.stock.have, h)
 		e.scaled = maps.Clone(s.scaled)
 		for _, a := range change.Changed {
 			if a.Effect&config.Scale != 0 { // what the file says of the number counts again
@@ -116,7 +116,7 @@ func (s *Supervisor) Apply(ctx context.Context, m *config.Mesh) error {
 		}
 		s.steps(e, change)
 		if len(e.steps) > 0 || !change.Empty() {
-			s.edits.last = &state.Edit{At: began, State: state.EditApplying, Plan: s.preview(m)}
+			s.edits.last = &state.Edit{At: began, State: state.EditApplying, Plan: s.preview(m, h)}
 		}
 	}); err != nil {
 		return err
@@ -124,25 +124,24 @@ func (s *Supervisor) Apply(ctx context.Context, m *config.Mesh) error {
 	if err := s.restock(ctx, h); err != nil {
 		return err
 	}
-	if change.Empty() && len(e.steps) == 0 { // but places in the file and its warnings may have moved
-		if err := s.ask(ctx, func() { s.commit(e, nil) }); err != nil {
-			return err
+	if err := s.carryOut(ctx, e); err != nil {
+		if lost, ok := errors.AsType[*lostError](err); ok {
+			return errors.Join(s.rollBack(ctx, &before, lost), s.restock(ctx, before.have))
 		}
-		if s.o.Applied != nil {
-			s.o.Applied(m)
-		}
-		return nil
-	}
-	err = s.carryOut(ctx, e)
-	if _, most := errors.AsType[*RebuildError](err); err != nil && !most {
-		return errors.Join(err, s.restock(ctx, before))
+		return errors.Join(err, s.restock(ctx, before.have))
 	}
 	if s.o.Applied != nil {
 		s.o.Applied(m)
 	}
-	if err != nil {
-		return err
+	if change.Empty() && len(e.steps) == 0 { // only places in the file have moved
+		return nil
 	}
+	s.applied(m, change, time.Since(began))
+	return nil
+}
+
+// applied tells the user what an edit has changed.
+func (s *Supervisor) applied(m *config.Mesh, change config.Change, took time.Duration) {
 	lines := change.Lines()
 	for _, l := range lines {
 		s.say("", "", "%s", l)
@@ -151,10 +150,9 @@ func (s *Supervisor) Apply(ctx context.Context, m *config.Mesh) error {
 		s.warn(m)
 		s.notice(state.Notice{
 			Level: "info", Code: "reload",
-			Text: fmt.Sprintf("mesh.toml applied in %v: %s", time.Since(began).Round(time.Millisecond), strings.Join(lines, "; ")),
+			Text: fmt.Sprintf("mesh.toml applied in %v: %s", took.Round(time.Millisecond), strings.Join(lines, "; ")),
 		})
 	})
-	return nil
 }
 
 // warn shows what of the file does not hold until mesh is started again.
@@ -168,232 +166,4 @@ func (s *Supervisor) warn(m *config.Mesh) {
 		Text: fmt.Sprintf("mesh still announces its apps on the interface %q; %q counts when mesh is started again", s.o.First.Interface, m.Interface),
 		Hint: "mesh down, then mesh up",
 	})
-}
-
-// RebuildError says that apps could not be started anew with what mesh.toml
-// says of them. They run as before, or, where that is impossible too, not at
-// all; everything else is as mesh.toml wants it. The next look at mesh.toml
-// tries again.
-type RebuildError struct{ Err error }
-
-func (e *RebuildError) Error() string { return e.Err.Error() }
-
-// Unwrap gives why.
-func (e *RebuildError) Unwrap() error { return e.Err }
-
-// carryOut tries everything that can fail, then does all of it. The caller
-// holds the edit lock.
-func (s *Supervisor) carryOut(ctx context.Context, e *edit) error {
-	m := e.mesh
-	var before *config.Mesh
-	var fresh, leaving []*unit
-	var rebuild []string
-	var failed error
-	err := s.ask(ctx, func() {
-		if s.stop {
-			failed = errStopping
-			return
-		}
-		before = s.cfg
-		fixed := s.ports.fixed
-		s.ports.fixed = map[int]bool{}
-		for i := range m.Apps {
-			s.claim(&m.Apps[i])
-		}
-		var restart []*unit
-		for _, st := range e.steps {
-			have := s.of(st.app)
-			switch st.do {
-			case stepAdopt:
-			case stepAdd, stepScale:
-				a := m.Find(st.app)
-				if a == nil || !s.wanted(m, st.app) {
-					continue
-				}
-				us, err := s.newUnits(m, a, len(have)+1, e.count(a))
-				fresh = append(fresh, us...)
-				failed = errors.Join(failed, err)
-				for _, u := range have {
-					if u.at.index > e.count(a) {
-						leaving = append(leaving, u)
-					}
-				}
-			case stepRestart:
-				restart = append(restart, have...)
-			case stepRebuild:
-				leaving = append(leaving, have...)
-				rebuild = append(rebuild, st.app)
-			case stepRemove:
-				leaving = append(leaving, have...)
-			}
-		}
-		if failed = errors.Join(failed, s.fixedPorts(m, rebuild)); failed != nil {
-			for _, u := range fresh {
-				u.discard()
-			}
-			s.ports.fixed = fixed
-			return
-		}
-		s.commit(e, fresh)
-		for _, u := range restart { // together with their configuration
-			u.renew("mesh.toml has changed")
-		}
-	})
-	if err := errors.Join(err, failed); err != nil {
-		return err
-	}
-	s.stopUnits(leaving, errRemoved)
-	return s.replace(ctx, e, before, leaving, rebuild)
-}
-
-// fixedPorts says which port that an app is to move to is taken, while the app
-// still runs where it is.
-func (s *Supervisor) fixedPorts(m *config.Mesh, rebuild []string) (err error) {
-	ours := map[int]bool{}
-	for _, u := range s.units {
-		for _, p := range []int{u.at.app, u.at.http, u.at.grpc} {
-			ours[p] = true
-		}
-	}
-	for _, id := range rebuild {
-		a := m.Find(id)
-		var ports []int
-		if s.o.Salt == "" {
-			ports = []int{a.HTTPPort, a.GRPCPort}
-		}
-		if !s.external(a) {
-			ports = append(ports, a.Port)
-		}
-		for _, p := range ports {
-			if p == 0 || ours[p] {
-				continue
-			}
-			if why := portFree(p); why != nil {
-				err = errors.Join(err, fmt.Errorf("%s cannot move to port %d: %w", id, p, portTaken(why, p)))
-			}
-		}
-	}
-	return err
-}
-
-// commit makes the edit's configuration ours and lets the new units run.
-func (s *Supervisor) commit(e *edit, fresh []*unit) {
-	m := e.mesh
-	s.adoptPolicies(m, e.have, s.cfg)
-	s.cfg, s.scaled = m, e.scaled
-	s.useToken(m)
-	for id, q := range s.sources {
-		if a := m.Find(id); a != nil && !s.external(a) {
-			q.configure(m, a)
-			continue
-		}
-		q.end()
-		delete(s.sources, id)
-	}
-	for _, u := range s.units {
-		u.sidecar.Use(stream.Transport(m.Transport))
-		if a := m.Find(u.app); a != nil {
-			u.configure(m, a)
-		}
-	}
-	for _, u := range fresh {
-		s.units = append(s.units, u)
-		s.runUnit(u)
-	}
-	s.restocked(e.have)
-}
-
-// replace forgets the units that have left and makes those of the apps whose
-// sidecars had to be rebuilt, on the ports that are free again now. An app that
-// cannot be had as the edit wants it is made as it was before.
-func (s *Supervisor) replace(ctx context.Context, e *edit, before *config.Mesh, left []*unit, rebuild []string) error {
-	var failed error
-	err := s.ask(context.WithoutCancel(ctx), func() {
-		for _, u := range left {
-			s.release(u)
-		}
-		s.units = slices.DeleteFunc(s.units, func(u *unit) bool { return slices.Contains(left, u) })
-		s.forgetNotices()
-		for _, u := range left {
-			s.tellHealth(u.app)
-		}
-		if s.stop {
-			return
-		}
-		for _, id := range rebuild {
-			err := s.remake(e.mesh, id)
-			if err == nil {
-				continue
-			}
-			if s.revert(id, before) && s.remake(before, id) == nil {
-				err = fmt.Errorf("%s runs as before: %w", id, err)
-			}
-			failed = errors.Join(failed, err)
-		}
-	})
-	if failed != nil {
-		failed = &RebuildError{failed}
-	}
-	return errors.Join(err, failed)
-}
-
-// remake makes all instances of an app and lets them run, or none, so that it is
-// missing and tried again.
-func (s *Supervisor) remake(m *config.Mesh, id string) error {
-	a := m.Find(id)
-	us, err := s.newUnits(m, a, 1, s.count(a))
-	if err != nil {
-		for _, u := range us {
-			u.discard()
-		}
-		return err
-	}
-	for _, u := range us {
-		s.units = append(s.units, u)
-		s.runUnit(u)
-	}
-	return nil
-}
-
-// revert puts what the mesh was before for one app into the configuration, so
-// that the next edit finds it changed. It fails when that app was not there.
-func (s *Supervisor) revert(id string, before *config.Mesh) bool {
-	was := before.Find(id)
-	if was == nil {
-		return false
-	}
-	m := *s.cfg
-	m.Apps = slices.Clone(m.Apps)
-	*m.Find(id) = *was
-	s.cfg = &m
-	s.claim(was)
-	return true
-}
-
-// forgetNotices takes back what was said about apps that are no longer there.
-func (s *Supervisor) forgetNotices() {
-	s.notices = slices.DeleteFunc(s.notices, func(n state.Notice) bool { return n.App != "" && s.cfg.Find(n.App) == nil })
-}
-
-// of gives the units of an app, in the order of their indexes.
-func (s *Supervisor) of(app string) (units []*unit) {
-	for _, u := range s.units {
-		if u.app == app {
-			units = append(units, u)
-		}
-	}
-	return units
-}
-
-// count says how many instances of an app are to run.
-func (s *Supervisor) count(a *config.App) int { return counted(s.scaled, a) }
-
-// count says how many instances of an app are to run after the edit.
-func (e *edit) count(a *config.App) int { return counted(e.scaled, a) }
-
-func counted(scaled map[string]int, a *config.App) int {
-	if n, ok := scaled[a.ID]; ok {
-		return n
-	}
-	return a.Instances
 }

@@ -36,9 +36,13 @@ func (s *Supervisor) reread(ctx context.Context) error {
 	began := time.Now()
 	m, err := s.load(ctx)
 	broken := err != nil
+	var h *supplies
+	if err == nil {
+		h, err = supply(m)
+	}
 	if err == nil {
 		waits := false
-		if err := s.ask(ctx, func() { waits = s.waits(began, m) }); err != nil {
+		if err := s.ask(ctx, func() { waits = s.waits(began, m, h) }); err != nil {
 			return err
 		}
 		if waits {
@@ -57,11 +61,11 @@ func (s *Supervisor) reread(ctx context.Context) error {
 }
 
 // waits notes the plan of an edit that has to wait, and says whether it has to.
-func (s *Supervisor) waits(at time.Time, m *config.Mesh) bool {
+func (s *Supervisor) waits(at time.Time, m *config.Mesh, h *supplies) bool {
 	if !s.edits.review {
 		return false
 	}
-	p := s.preview(m)
+	p := s.preview(m, h)
 	if p.Empty() {
 		return false
 	}

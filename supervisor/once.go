@@ -238,6 +238,8 @@ func (u *unit) bowOut(ctx context.Context, child *proc.Child) {
 	select {
 	case <-time.After(underWay):
 		u.drain(ctx, child, errRemoved.Error())
+		u.refuse("is being stopped")            // whoever comes now goes to another instance
+		u.drain(ctx, child, errRemoved.Error()) // and this is who came in between
 	case <-ctx.Done():
 	}
 }

@@ -18,6 +18,7 @@ type edit struct {
 	have   *supplies
 	scaled map[string]int // instances asked for by a command, by app id
 	steps  []step
+	back   bool // it takes another one back: what cannot be had is left out
 }
 
 type stepKind int

@@ -10,36 +10,56 @@ import (
 	"mesh/supervisor/state"
 )
 
-// Plan says what Apply would do with a configuration, and changes nothing. text
-// is that of a mesh.toml in the folder of the running one; nil is the file as it
-// is now.
-func (s *Supervisor) Plan(ctx context.Context, text []byte) (*state.Plan, error) {
-	load := s.o.Load
-	if text != nil {
-		load = func() (*config.Mesh, error) {
-			return config.Parse(s.State().File, text, config.Options{Environ: s.o.Environ})
-		}
+// Plan says what Apply would do with a configuration, and changes nothing.
+func (s *Supervisor) Plan(ctx context.Context, c state.Candidate) (*state.Plan, error) {
+	m, err := s.candidate(c)
+	if err != nil {
+		return nil, err
 	}
-	m, err := load()
+	h, err := supply(m)
 	if err != nil {
 		return nil, err
 	}
 	var p *state.Plan
-	err = s.ask(ctx, func() { p = s.preview(m) })
+	err = s.ask(ctx, func() { p = s.preview(m, h) })
 	if err != nil {
 		return nil, err
 	}
 	return p, nil
 }
 
-// preview gives the plan that leads from what runs to m, as far as m's apps are
-// wanted. Only the loop calls it.
-func (s *Supervisor) preview(m *config.Mesh) *state.Plan {
+// candidate reads a configuration that may become that of the mesh.
+func (s *Supervisor) candidate(c state.Candidate) (m *config.Mesh, err error) {
+	if c.Text == nil {
+		m, err = s.o.Load()
+	} else {
+		m, err = config.Parse(s.State().File, c.Text, config.Options{Environ: s.o.Environ})
+	}
+	if err == nil && len(c.Resources) > 0 {
+		m.Resources = c.Resources
+	}
+	return m, err //nolint:wrapcheck // it is about the file, in full
+}
+
+// Fresh says what starting a mesh that does not run would do.
+func Fresh(m *config.Mesh) (*state.Plan, error) {
+	h, err := supply(m)
+	if err != nil {
+		return nil, err
+	}
+	c := changes(&config.Mesh{}, m, &supplies{}, h)
+	c.Mesh, c.Configuration = nil, false
+	return preview(c, m, &state.Mesh{}), nil
+}
+
+// preview gives the plan that leads from what runs to m, which is supplied with
+// h, as far as m's apps are wanted. Only the loop calls it.
+func (s *Supervisor) preview(m *config.Mesh, h *supplies) *state.Plan {
 	running := *s.cfg
 	running.Apps = slices.DeleteFunc(slices.Clone(running.Apps), func(a config.App) bool { return !s.wanted(s.cfg, a.ID) })
 	wanted := *m
 	wanted.Apps = slices.DeleteFunc(slices.Clone(m.Apps), func(a config.App) bool { return !s.wanted(m, a.ID) })
-	return preview(config.Diff(&running, &wanted), &wanted, s.State())
+	return preview(changes(&running, &wanted, s.stock.have, h), &wanted, s.State())
 }
 
 // preview puts a change into the words of a plan. wanted is what the change leads
@@ -79,11 +99,14 @@ func preview(c config.Change, wanted *config.Mesh, now *state.Mesh) *state.Plan 
 			add(group.kind, name, state.PlanSwap, 0)
 		}
 		for _, name := range group.names.Removed {
-			add(group.kind, name, state.PlanRemove, 0, "not in the file")
+			add(group.kind, name, state.PlanRemove, 0, "no longer declared")
 		}
 	}
 	if c.Subscriptions {
 		add("subscriptions", "", state.PlanSwap, 0)
+	}
+	if c.Configuration {
+		add("configuration", "", state.PlanSwap, 0)
 	}
 	return p
 }

@@ -51,7 +51,7 @@ delay = "1s"
 		"the transport":      {"[apps.orders]", "mesh = { transport = \"grpc\" }\n[apps.orders]", same + "; mesh transport: hot-swap (transport auto → grpc)"},
 		"a component":        {"state.redis", "state.sqlite", same + "; component store: hot-swap"},
 		"a component comes":  {"[faults.slow]", "[components.new]\ntype = \"lock.redis\"\n[faults.slow]", same + "; component new: add"},
-		"a component goes":   {"[components.store]\ntype = \"state.redis\"\n", "", same + "; component store: remove (not in the file)"},
+		"a component goes":   {"[components.store]\ntype = \"state.redis\"\n", "", same + "; component store: remove (no longer declared)"},
 		"a fault":            {`delay = "1s"`, `delay = "2s"`, same + "; fault slow: hot-swap"},
 		"a subscription":     {"[faults.slow]", "[[subscriptions]]\npubsub = \"p\"\ntopic = \"t\"\nroute = \"/\"\n[faults.slow]", same + "; subscriptions: hot-swap"},
 		"a resiliency comes": {"[faults.slow]", "[resiliency.targets.web]\nretry = {}\n[faults.slow]", same + "; resiliency web: add"},

@@ -3,7 +3,9 @@ package supervisor
 import (
 	"fmt"
 	"net"
+	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -113,33 +115,78 @@ func TestEditThatFailsKeepsFixedPorts(t *testing.T) {
 	})
 }
 
-// TestAppThatCannotBeRebuiltRunsAsBefore: when the new place is lost after the
-// app has been stopped, it comes back where it was, and the next look tries again.
-func TestAppThatCannotBeRebuiltRunsAsBefore(t *testing.T) {
+// freePort gives a port that nobody has at the moment.
+func freePort(t *testing.T) int {
+	t.Helper()
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return portOf(t, l)
+}
+
+// TestEditIsAllOrNothing: when one app's new place is lost after it has been
+// stopped, nothing of the edit counts: what was added goes, what was removed,
+// restarted, scaled or moved is what it was.
+func TestEditIsAllOrNothing(t *testing.T) {
+	const patient = `command = "exec ./patient -c \"trap 'while [ ! -e go ]; do sleep 0.01; done; exit 0' TERM; while :; do sleep 0.05; done\""` + "\n"
 	dir := t.TempDir()
-	file := "[apps.web]\ncommand = \"exec sleep 1000\"\n"
-	old := parse(t, dir, file)
-	l := start(t, old)
+	if err := os.Symlink("/bin/sh", filepath.Join(dir, "patient")); err != nil {
+		t.Fatal(err)
+	}
+	old := parse(t, dir, "[apps.web]\n"+patient+`
+[apps.other]
+command = "exec sleep 1000"
+env = { COLOR = "red" }
+[apps.moved]
+command = "exec sleep 1000"
+[apps.gone]
+command = "exec sleep 1000"
+`)
+	var counted []*config.Mesh
+	l := start(t, old, func(o *Options) { o.Applied = func(m *config.Mesh) { counted = append(counted, m) } })
 	defer l.end()
 	before := l.settle()
-	taken := listen(t)
-	e := &edit{mesh: parse(t, dir, file+fmt.Sprintf("sidecar = { http_port = %d }\n", taken)), scaled: map[string]int{}}
-	var units []*unit
-	l.do(func() {
-		e.have, units = l.stock.have, l.of("web")
-		l.commit(e, nil)
-	})
-	l.stopUnits(units, errRemoved)
-	err := l.replace(t.Context(), e, old, units, []string{"web"})
-	if err == nil || !strings.Contains(err.Error(), "as before") {
-		t.Errorf("rebuilding on a taken port: %v", err)
+
+	lost, free := freePort(t), freePort(t)
+	edit := fmt.Sprintf("[apps.web]\n"+patient+`sidecar = { http_port = %d }
+[apps.other]
+command = "exec sleep 1000"
+env = { COLOR = "blue" }
+instances = 2
+[apps.moved]
+command = "exec sleep 1000"
+sidecar = { http_port = %d }
+[apps.new]
+command = "exec sleep 1000"
+`, lost, free)
+	done := make(chan error, 1)
+	go func() { done <- l.Apply(t.Context(), parse(t, dir, edit)) }() // joined below
+	for m := l.State(); m.Find("web").Instances[0].Phase != state.Stopping; {
+		m = l.Wait(t.Context(), m.Version)
+	}
+	thief, err := new(net.ListenConfig).Listen(t.Context(), "tcp", fmt.Sprintf("127.0.0.1:%d", lost))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer thief.Close()
+	if err := os.WriteFile(filepath.Join(dir, "go"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	err = <-done
+	if err == nil || !strings.Contains(err.Error(), strconv.Itoa(lost)) || !strings.Contains(err.Error(), "everything is as it was before") {
+		t.Errorf("the edit ends with %v", err)
 	}
 	if now := l.settle(); now != before {
-		t.Errorf("the app was\n%s\nand is\n%s", before, now)
+		t.Errorf("the mesh was\n%s\nand is\n%s", before, now)
+	}
+	if len(counted) != 0 {
+		t.Error("the edit is said to have been applied")
 	}
 	l.do(func() {
-		if config.Diff(l.cfg, e.mesh).Empty() {
-			t.Error("the next look at the file finds nothing to try again")
+		if !config.Diff(l.cfg, old).Empty() {
+			t.Error("the configuration is not what it was")
 		}
 	})
 }

@@ -51,11 +51,12 @@ type Change struct {
 	Subscriptions  bool
 	Resiliency     Names // targets
 	Faults         Names
+	Configuration  bool // what Dapr's Configurations say; they are no part of mesh.toml, so Diff leaves it false
 }
 
 // Empty says whether the two meshes run alike.
 func (c Change) Empty() bool {
-	return len(c.Added)+len(c.Removed)+len(c.Changed)+len(c.Mesh) == 0 && !c.Subscriptions &&
+	return len(c.Added)+len(c.Removed)+len(c.Changed)+len(c.Mesh) == 0 && !c.Subscriptions && !c.Configuration &&
 		c.Components.Empty() && c.Resiliency.Empty() && c.Faults.Empty()
 }
 

@@ -38,6 +38,9 @@ func (c Change) Lines() []string {
 	if c.Subscriptions {
 		say("subscriptions", "changed")
 	}
+	if c.Configuration {
+		say("configuration", "changed")
+	}
 	return lines
 }
 

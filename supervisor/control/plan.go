@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 
 	"mesh/supervisor/state"
 )
@@ -14,14 +15,14 @@ import (
 // maxFile is how much of a mesh.toml is read: more than a mesh would.
 const maxFile = 2 << 20
 
-// Planner says what a mesh.toml would change, and changes nothing. text is that
-// of the file; nil is the file as it is on disk.
+// Planner says what a configuration would change, and changes nothing.
 type Planner interface {
-	Plan(ctx context.Context, text []byte) (*state.Plan, error)
+	Plan(ctx context.Context, c state.Candidate) (*state.Plan, error)
 }
 
 // plan answers with what the mesh.toml in the request, or that on disk when the
-// request is empty, would change.
+// request is empty, would change; with ?resources=FOLDER, if those were its
+// folders with Dapr YAML.
 func (s *Server) plan(w http.ResponseWriter, r *http.Request) {
 	const what = "planning"
 	planner, ok := s.o.Mesh.(Planner)
@@ -37,7 +38,7 @@ func (s *Server) plan(w http.ResponseWriter, r *http.Request) {
 	if len(text) == 0 {
 		text = nil // the file on disk
 	}
-	p, err := planner.Plan(r.Context(), text)
+	p, err := planner.Plan(r.Context(), state.Candidate{Text: text, Resources: r.URL.Query()["resources"]})
 	if err != nil {
 		fail(w, asError(what, err))
 		return
@@ -45,10 +46,9 @@ func (s *Server) plan(w http.ResponseWriter, r *http.Request) {
 	s.answer(w, p)
 }
 
-// Plan asks what a mesh.toml of that text would change; without a text it is the
-// file on disk. It changes nothing.
-func (c *Client) Plan(ctx context.Context, text []byte) (*state.Plan, error) {
-	resp, err := c.send(ctx, http.MethodPost, "/v1/plan", nil, bytes.NewReader(text))
+// Plan asks what a configuration would change. It changes nothing.
+func (c *Client) Plan(ctx context.Context, is state.Candidate) (*state.Plan, error) {
+	resp, err := c.send(ctx, http.MethodPost, "/v1/plan", url.Values{"resources": is.Resources}, bytes.NewReader(is.Text))
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,12 @@ type Plan struct {
 	Items []PlanItem `json:"items"` // apps first, those that nothing happens to included
 }
 
+// Candidate is a configuration that may become that of the mesh.
+type Candidate struct {
+	Text      []byte   // of a mesh.toml in the project folder; nil: the file as it is
+	Resources []string // folders with Dapr YAML, absolute, instead of those that it names
+}
+
 // Empty says whether the mesh would stay as it is.
 func (p *Plan) Empty() bool {
 	for _, i := range p.Items {
@@ -41,8 +47,8 @@ const (
 
 // PlanItem is what would happen to one thing of the mesh.
 type PlanItem struct {
-	Kind    string   `json:"kind"`           // app, component, subscriptions, resiliency, fault or mesh
-	Name    string   `json:"name,omitempty"` // "" for subscriptions; a key for mesh
+	Kind    string   `json:"kind"`           // app, component, subscriptions, resiliency, fault, configuration or mesh
+	Name    string   `json:"name,omitempty"` // "" for subscriptions and configuration; a key for mesh
 	Action  Action   `json:"action"`
 	Why     []string `json:"why,omitempty"` // the keys that differ, such as "hold 15s → 30s"
 	Streams int      `json:"streams"`       // calls under way that would have to end first

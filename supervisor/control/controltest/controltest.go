@@ -25,7 +25,7 @@ type Mesh struct {
 	next chan struct{}
 	done []state.Command
 	do   func(context.Context, state.Command) error
-	plan func(text []byte) (*state.Plan, error)
+	plan func(state.Candidate) (*state.Plan, error)
 	term func(name string) (*console.Console, error)
 }
 
@@ -79,18 +79,18 @@ func (m *Mesh) OnDo(do func(context.Context, state.Command) error) {
 }
 
 // Plan gives what OnPlan said, else a plan in which nothing happens.
-func (m *Mesh) Plan(_ context.Context, text []byte) (*state.Plan, error) {
+func (m *Mesh) Plan(_ context.Context, c state.Candidate) (*state.Plan, error) {
 	m.mu.Lock()
 	plan := m.plan
 	m.mu.Unlock()
 	if plan != nil {
-		return plan(text)
+		return plan(c)
 	}
 	return &state.Plan{Items: []state.PlanItem{}}, nil
 }
 
 // OnPlan says what the plan for a file is.
-func (m *Mesh) OnPlan(plan func(text []byte) (*state.Plan, error)) {
+func (m *Mesh) OnPlan(plan func(state.Candidate) (*state.Plan, error)) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.plan = plan
