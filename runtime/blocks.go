@@ -15,12 +15,14 @@ type Declared struct {
 	Subscriptions []resource.Subscription
 	SecretScopes  []resource.SecretScope
 	Resiliencies  []string // names of the resources
+	Endpoints     []resource.HTTPEndpoint
 	Sampling      *float64 // part of the traces that begin here which is recorded; nil: all
 }
 
 // Declare replaces what is declared; nobody changes d afterwards.
 func (s *Sidecar) Declare(d Declared) {
 	s.declared.Store(&d)
+	s.endpoints.declare(d.Endpoints)
 	rate := 1.0
 	if d.Sampling != nil {
 		rate = *d.Sampling
@@ -70,6 +72,11 @@ func (s *Sidecar) inventory() api.Inventory {
 	if s.deliver != nil {
 		for _, sub := range s.deliver.Subscriptions() {
 			inv.Subscriptions = append(inv.Subscriptions, shownSubscription(&sub))
+		}
+	}
+	for i := range s.declared.Load().Endpoints {
+		if e := &s.declared.Load().Endpoints[i]; e.Visible(s.o.AppID) {
+			inv.HTTPEndpoints = append(inv.HTTPEndpoints, api.HTTPEndpoint{Name: e.Name})
 		}
 	}
 	for _, name := range s.declared.Load().Resiliencies {

@@ -42,13 +42,19 @@ type router struct {
 // one that Names knows. Whoever cannot be reached is passed over while there is
 // another one; that is certain not to repeat a call, because nothing was sent.
 func (r *router) Handle(ctx context.Context, c *stream.Call) (*stream.Reply, error) {
+	if to, err := r.self.endpoints.find(c.AppID); to != nil || err != nil {
+		if err != nil {
+			return nil, err
+		}
+		return r.outside(ctx, c, to)
+	}
 	appID, namespace, err := r.split(c.AppID)
 	if err != nil {
 		return nil, err
 	}
 	if appID == r.appID && namespace == r.namespace {
 		c.Flow.Route(r.self.local)
-		return r.self.callApp(ctx, c)
+		return r.self.callApp(ctx, c.Unstamped())
 	}
 	to := c.StampedBy(r.stamp, appID)
 	if g := r.peers.find(appID); g != nil {
@@ -59,8 +65,8 @@ func (r *router) Handle(ctx context.Context, c *stream.Call) (*stream.Reply, err
 
 // split takes a namespace off an app id: "app" or "app.namespace".
 func (r *router) split(id string) (appID, namespace string, err error) {
-	if strings.HasPrefix(id, "http://") || strings.HasPrefix(id, "https://") {
-		return "", "", fmt.Errorf("%s is a URL: only apps can be called, by their app id", id)
+	if isURL(id) { // of a gRPC call: others have been told from apps already
+		return "", "", fmt.Errorf("%s is a URL: only HTTP can be called there", id)
 	}
 	appID, namespace, ok := strings.Cut(id, ".")
 	if !ok {

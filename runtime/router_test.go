@@ -214,12 +214,12 @@ func TestWhoCannotBeFound(t *testing.T) {
 	m.front = m.sidecar(Options{AppID: "front", Names: &changing{}})
 	m.app("back", named("back"))
 	for id, want := range map[string]string{
-		"nobody":          "couldn't find service: nobody (apps of this mesh: back, front)",
-		"broken":          "finding broken: the network is down",
-		"a.b.c":           "invalid app id a.b.c",
-		"back.":           "invalid app id back.",
-		"http%3A%2F%2Fa":  "http://a is a URL",
-		"back.production": "",
+		"nobody":           "couldn't find service: nobody (apps of this mesh: back, front)",
+		"broken":           "finding broken: the network is down",
+		"a.b.c":            "invalid app id a.b.c",
+		"back.":            "invalid app id back.",
+		"http%3A%2F%2Fa:0": "calling http://a:0: ",
+		"back.production":  "",
 	} {
 		res, body := m.call("GET", id, "m", "")
 		if want == "" {

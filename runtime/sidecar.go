@@ -63,6 +63,8 @@ type Options struct {
 	MaxBody     int64 // bytes of a request's body that is accepted; 0: any number. See also SetLimits
 	HeaderLimit int64 // bytes of a request's headers; 0: 1 MiB
 
+	Env func(name string) (string, bool) // for envRef in resources; nil: there is none
+
 	Balance       Balance // how calls to the app are spread over its instances; "": RoundRobin. See also SetBalance
 	BalanceOthers Balance // how calls to apps of other processes are; "": RoundRobin
 
@@ -76,21 +78,22 @@ type Options struct {
 
 // Sidecar serves one app instance. Make it with New, serve it with Run.
 type Sidecar struct {
-	o        Options
-	app      *appchan.App
-	api      *api.API
-	in       *stream.Inbound
-	router   *router
-	ln       listeners
-	ports    Ports
-	meter    *meter             // nil: nothing is counted
-	deliver  *deliver.Deliverer // nil: nothing is delivered
-	declared atomic.Pointer[Declared]
-	limits   stream.Limits
-	spread   atomic.Pointer[balances]
-	sampler  stream.Sampler
-	local    *flow.Peer // of calls that reach this sidecar in process
-	wire     string     // host:port at which this process reaches Internal
+	o         Options
+	app       *appchan.App
+	api       *api.API
+	in        *stream.Inbound
+	router    *router
+	ln        listeners
+	ports     Ports
+	meter     *meter             // nil: nothing is counted
+	deliver   *deliver.Deliverer // nil: nothing is delivered
+	declared  atomic.Pointer[Declared]
+	limits    stream.Limits
+	spread    atomic.Pointer[balances]
+	sampler   stream.Sampler
+	endpoints *endpoints // outside the mesh
+	local     *flow.Peer // of calls that reach this sidecar in process
+	wire      string     // host:port at which this process reaches Internal
 }
 
 // New binds every port, or fails with a *PortError and binds none. It starts
@@ -136,6 +139,7 @@ func New(o Options) (s *Sidecar, err error) {
 			o.Log.Error("a call from a peer panicked", slog.Any("panic", v), slog.String("stack", string(stack)))
 		},
 	})
+	s.endpoints = &endpoints{appID: o.AppID, secret: s.secret, env: o.Env}
 	s.declared.Store(&Declared{})
 	s.deliver = s.newDeliverer()
 	s.api = s.newAPI()
@@ -234,6 +238,7 @@ func (s *Sidecar) Close() {
 // lets the calls under way end for the time of Grace, and closes its ports.
 func (s *Sidecar) Run(ctx context.Context) error {
 	defer s.app.Close()
+	defer s.endpoints.close()
 	var g run.Group
 	for _, p := range s.servers() {
 		g.Add(p.name, func(ctx context.Context) error { return p.serve(ctx, p.ln) })

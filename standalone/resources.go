@@ -41,6 +41,10 @@ func (s *Sidecar) supply() (*supplies, error) {
 	if errs := runtime.CheckSubscriptions(found.Subscriptions); len(errs) > 0 {
 		return nil, fmt.Errorf("reading the resources: %w", errs)
 	}
+	have.declared.Endpoints = found.Endpoints
+	if errs := runtime.CheckEndpoints(found.Endpoints); len(errs) > 0 {
+		return nil, fmt.Errorf("reading the resources: %w", errs)
+	}
 	for i := range found.Resiliency {
 		r := &found.Resiliency[i]
 		if len(r.Scopes) > 0 && !slices.Contains(r.Scopes, s.o.AppID) {

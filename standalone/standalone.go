@@ -123,6 +123,7 @@ func New(o Options) (*Sidecar, error) {
 		App:   appchan.Options{Protocol: o.Protocol, Token: o.AppToken, MaxConcurrency: o.MaxConcurrency},
 		Peers: runtime.NewPeers(), Names: s.finder, Components: s.stock, Policies: s.policies, Origins: o.Origins, LogCalls: o.LogCalls,
 		MaxBody: o.MaxBody, HeaderLimit: o.HeaderLimit, BalanceOthers: runtime.Balance(o.Balance),
+		Env:      func(name string) (string, bool) { v := o.Environ(name); return v, v != "" },
 		APIToken: o.Token, Version: o.Version, Grace: o.Grace, Log: o.Log, Shutdown: s.shutdown, Ready: s.componentsLoaded,
 		Metadata: map[string]string{"nameResolution": describe(have.names)},
 	}

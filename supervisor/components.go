@@ -94,6 +94,8 @@ func supply(m *config.Mesh) (*supplies, error) {
 	}
 	s.sidecars.Subscriptions = append(s.sidecars.Subscriptions, found.Subscriptions...)
 	errs = append(errs, runtime.CheckSubscriptions(s.sidecars.Subscriptions)...)
+	s.sidecars.Endpoints = found.Endpoints
+	errs = append(errs, runtime.CheckEndpoints(found.Endpoints)...)
 	for i := range found.Resiliency {
 		s.sidecars.Resiliencies = append(s.sidecars.Resiliencies, found.Resiliency[i].Name)
 		errs = append(errs, resiliency.Check(&found.Resiliency[i])...)

@@ -154,11 +154,13 @@ func (s *Supervisor) newUnit(m *config.Mesh, a *config.App, index int) (_ *unit,
 	if !u.external {
 		shutdown = u.shutdown
 	}
+	vars := newEnviron(s.o.Environ)
 	u.sidecar, err = runtime.New(runtime.Options{
 		AppID: a.ID, Instance: u.name,
 		HTTP: loopback(u.at.http), GRPC: loopback(u.at.grpc), Internal: peerAddr(m.Interface, u.internal),
 		MetricsAddr: loopback(u.at.metrics), Metrics: reg, Grace: sidecarGrace, MaxBody: a.MaxBody, HeaderLimit: a.HeaderLimit,
 		Balance: runtime.Balance(a.Balance), BalanceOthers: runtime.Balance(m.Balance),
+		Env: func(name string) (string, bool) { v, ok := vars.value[name]; return v, ok },
 		App: opt, Transport: stream.Transport(m.Transport), Peers: s.peers, Names: u.finder,
 		Policies: s.policies, Components: s.stock.live, Flows: s.o.Flows, APIToken: tokens.api, Shutdown: shutdown, Log: s.o.Log.With(slog.String("app", a.ID), slog.String("instance", u.name)),
 	})

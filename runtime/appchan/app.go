@@ -48,6 +48,7 @@ type App struct {
 	pool         *pool           // HTTP/1
 	small, large buffers         // for what passes through
 	lib          *http.Transport // HTTP/2 and TLS
+	upgrades     *http.Transport // TLS without HTTP/2, for calls with Upgrade; nil: there are none
 	rpc          *rpcConns       // gRPC, which HTTP/2 carries as well; nil for HTTP/1
 }
 
@@ -71,6 +72,10 @@ func New(o Options) (*App, error) {
 		a.pool = newPool(o.Addr, &a.small)
 	case "https", "h2c":
 		a.lib = newTransport(o.Protocol)
+		if o.Protocol == "https" {
+			a.upgrades = newTransport(o.Protocol)
+			a.upgrades.Protocols.SetHTTP2(false)
+		}
 		a.rpc = newRPCConns(o.Addr, o.Protocol == "https")
 	case "grpc", "grpcs":
 		a.rpc = newRPCConns(o.Addr, o.Protocol == "grpcs")
@@ -137,6 +142,9 @@ func (a *App) closeIdle() {
 	}
 	if a.lib != nil {
 		a.lib.CloseIdleConnections()
+		if a.upgrades != nil {
+			a.upgrades.CloseIdleConnections()
+		}
 	}
 	if a.rpc != nil {
 		a.rpc.retire()

@@ -6,7 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
+	"net/url"
 	"slices"
 	"sync"
 
@@ -44,42 +48,139 @@ func (a *App) roundTrip(ctx context.Context, c *stream.Call) (*stream.Reply, err
 	if err != nil {
 		return nil, fmt.Errorf("calling %s: %w", a.o.Addr, err)
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	req := (&http.Request{
-		Method: c.Verb, URL: u, Host: a.o.Addr, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: make(http.Header, len(c.Header)+1),
-	}).WithContext(ctx)
-	for key, values := range c.Headers {
-		if name, ok := stream.RequestToApp(key); ok {
-			req.Header[name] = slices.Clone(values) // net/http may look at them when the call is over
-		}
+	way := passage{do: a.lib.RoundTrip, host: a.o.Addr, leave: a.leave}
+	if c.Upgrade != "" && a.upgrades != nil {
+		way.do, way.upgrade = a.upgrades.RoundTrip, c.Upgrade
 	}
 	if a.o.Token != "" {
-		req.Header.Set(tokenHeader, a.o.Token)
+		way.header = http.Header{tokenHeader: {a.o.Token}}
 	}
-	if _, ok := req.Header["User-Agent"]; !ok {
-		req.Header["User-Agent"] = nil // none, instead of net/http's own
+	r, err := way.send(ctx, c, u)
+	if err == nil {
+		return r, nil
 	}
+	if _, ok := errors.AsType[*stream.UnreachableError](err); ok {
+		return nil, err
+	}
+	return nil, fmt.Errorf("calling %s: %w", a.o.Addr, err)
+}
+
+// passage is how net/http sends a call to one server.
+type passage struct {
+	do      func(*http.Request) (*http.Response, error)
+	host    string
+	header  http.Header // in place of what the call has
+	upgrade string      // the protocol that is asked for; "": none
+	leave   func()      // called when the reply is closed
+}
+
+// send sends the call and gives its reply.
+func (p *passage) send(ctx context.Context, c *stream.Call, u *url.URL) (*stream.Reply, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	var hints *informer
+	if c.Inform != nil {
+		hints = &informer{to: c.Inform}
+		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{Got1xxResponse: hints.got})
+	}
+	req := (&http.Request{
+		Method: c.Verb, URL: u, Host: p.host, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: p.headers(c),
+	}).WithContext(ctx)
 	var body *sending
 	if c.Body != nil && c.Length != 0 {
 		body = &sending{call: c, ended: make(chan struct{})}
 		req.Body, req.ContentLength = body, c.Length
+		if c.Trailer != nil && c.Length < 0 {
+			body.trailer = make(http.Header) // which names are in it shows at the end
+			req.Trailer = body.trailer
+		}
 	}
-	res, err := a.lib.RoundTrip(req) //nolint:bodyclose // receiving.Close closes it
+	res, err := p.do(req) //nolint:bodyclose // receiving.Close closes it
+	hints.end()
 	if err != nil {
 		cancel(err)
-		if _, ok := errors.AsType[*stream.UnreachableError](err); ok {
-			return nil, err
+		return nil, err
+	}
+	r := &stream.Reply{
+		Status: res.StatusCode, Header: res.Header, Length: res.ContentLength,
+		Body:    &receiving{leave: p.leave, flow: c.Flow, body: res.Body, request: body, cancel: cancel},
+		Trailer: func() http.Header { return res.Trailer },
+	}
+	if res.StatusCode == http.StatusSwitchingProtocols {
+		rw, ok := res.Body.(io.ReadWriteCloser)
+		if !ok || p.upgrade == "" {
+			r.Body.Close()
+			return nil, errors.New("the server switched protocols, which nobody asked for")
 		}
-		return nil, fmt.Errorf("calling %s: %w", a.o.Addr, err)
+		r.Tunnel, r.Length, r.Trailer = libTunnel{rw, c.Flow}, -1, nil
 	}
 	stream.StripHopByHop(res.Header)
 	c.Flow.Replied(res.StatusCode)
-	return &stream.Reply{
-		Status: res.StatusCode, Header: res.Header, Length: res.ContentLength,
-		Body:    &receiving{app: a, flow: c.Flow, body: res.Body, request: body, cancel: cancel},
-		Trailer: func() http.Header { return res.Trailer },
-	}, nil
+	return r, nil
+}
+
+// headers gives the headers of the request.
+func (p *passage) headers(c *stream.Call) http.Header {
+	h := make(http.Header, len(c.Header)+8)
+	for key, values := range c.Headers {
+		if name, ok := stream.RequestToApp(key); ok {
+			h[name] = slices.Clone(values) // net/http may look at them when the call is over
+		}
+	}
+	maps.Copy(h, p.header)
+	if _, ok := h["User-Agent"]; !ok {
+		h["User-Agent"] = nil // none, instead of net/http's own
+	}
+	if p.upgrade != "" {
+		h["Connection"], h["Upgrade"] = []string{"Upgrade"}, []string{p.upgrade}
+	}
+	return h
+}
+
+// informer passes informational replies on until the reply itself is there.
+type informer struct {
+	mu   sync.Mutex
+	to   func(status int, h http.Header)
+	over bool
+}
+
+func (i *informer) got(status int, h textproto.MIMEHeader) error {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if !i.over && status != http.StatusContinue {
+		i.to(status, http.Header(h))
+	}
+	return nil
+}
+
+func (i *informer) end() {
+	if i != nil {
+		i.mu.Lock()
+		i.over = true
+		i.mu.Unlock()
+	}
+}
+
+// libTunnel is the way to a server that has agreed to speak another protocol.
+type libTunnel struct {
+	rw   io.ReadWriteCloser
+	flow *flow.Flow
+}
+
+// Write implements io.Writer.
+func (t libTunnel) Write(p []byte) (int, error) {
+	t.flow.Blocked(flow.Request, flow.CalleeOut)
+	n, err := t.rw.Write(p)
+	t.flow.Mark(flow.Request, flow.CalleeOut, n)
+	return n, err
+}
+
+// Close implements io.Closer: the server reads an end.
+func (t libTunnel) Close() error {
+	if half, ok := t.rw.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
 }
 
 // sending is a request body that marks what net/http takes of it. That a piece
@@ -89,6 +190,8 @@ type sending struct {
 	taken int
 	once  sync.Once
 	ended chan struct{} // closed when net/http is done with the body
+
+	trailer http.Header // filled at the end; nil: there is none
 }
 
 func (s *sending) Read(p []byte) (int, error) {
@@ -96,6 +199,13 @@ func (s *sending) Read(p []byte) (int, error) {
 	n, err := s.call.Body.Read(p)
 	if s.taken = n; n > 0 {
 		s.call.Flow.Blocked(flow.Request, flow.CalleeOut)
+	}
+	if errors.Is(err, io.EOF) && s.trailer != nil {
+		for key, values := range s.call.Trailer() {
+			if name, ok := stream.RequestToApp(key); ok {
+				s.trailer[name] = values
+			}
+		}
 	}
 	if errors.Is(err, io.EOF) && n == 0 {
 		s.call.Flow.Finish(flow.Request, flow.CalleeOut)
@@ -112,7 +222,7 @@ func (s *sending) Close() error {
 
 // receiving is a reply's body that marks what arrives.
 type receiving struct {
-	app     *App
+	leave   func()
 	flow    *flow.Flow
 	body    io.ReadCloser
 	request *sending // nil without a request body
@@ -137,7 +247,7 @@ func (r *receiving) Close() error {
 		if r.request != nil {
 			<-r.request.ended
 		}
-		r.app.leave()
+		r.leave()
 	})
 	return nil
 }

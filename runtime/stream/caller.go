@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"maps"
 	"net"
 	"slices"
 )
@@ -51,6 +52,25 @@ func (c Caller) Stamp() *Stamp {
 func (c *Call) StampedBy(s *Stamp, appID string) *Call {
 	to := *c
 	to.AppID, to.callee, to.stamp = appID, [1]string{appID}, s
+	return &to
+}
+
+// Unstamped gives the call without what only a sidecar may say of who calls whom,
+// for an app that calls itself, of which nobody says anything.
+func (c *Call) Unstamped() *Call {
+	forged := false
+	for _, key := range [...]string{HeaderDestination, HeaderCallee, HeaderCaller, HeaderCallerNamespace} {
+		_, ok := c.Header[key]
+		forged = forged || ok
+	}
+	if !forged {
+		return c
+	}
+	to := *c
+	to.Header = maps.Clone(c.Header)
+	for _, key := range [...]string{HeaderDestination, HeaderCallee, HeaderCaller, HeaderCallerNamespace} {
+		delete(to.Header, key)
+	}
 	return &to
 }
 
