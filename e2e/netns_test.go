@@ -75,6 +75,25 @@ func (h host) fetch(url string) string {
 	return string(out)
 }
 
+// run starts a program on the host.
+func (h host) run(env []string, argv ...string) *output {
+	h.t.Helper()
+	cmd := exec.Command("ip", append([]string{"netns", "exec", h.name}, argv...)...)
+	cmd.Env = append(os.Environ(), env...)
+	return launchHere(h.t, cmd)
+}
+
+// says gives what a program on the host prints.
+func (h host) says(env []string, argv ...string) string {
+	cmd := exec.Command("ip", append([]string{"netns", "exec", h.name}, argv...)...)
+	cmd.Env = append(os.Environ(), env...)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return err.Error() + "\n" + string(out)
+	}
+	return string(out)
+}
+
 func launchHere(t *testing.T, cmd *exec.Cmd) *output {
 	t.Helper()
 	out := &output{}

@@ -19,6 +19,10 @@ import (
 	"time"
 
 	"github.com/creack/pty"
+
+	runtimev1 "github.com/dapr/dapr/pkg/proto/runtime/v1"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
 )
 
 // play is what the test binary does when mesh starts it as an app. A role is a
@@ -42,6 +46,8 @@ func play(roles string) int {
 			code, body, err := get(context.Background(), os.Getenv("URL"))
 			fmt.Println(code, body, err)
 			return 0
+		case "metadata": // ask the sidecar at ADDR for its app id, by gRPC
+			return askMetadata()
 		case "consul":
 			return consulStandIn()
 		case "deaf":
@@ -233,4 +239,23 @@ func subscribe() int {
 	}()
 	fmt.Println(http.ListenAndServe("127.0.0.1:"+os.Getenv("APP_PORT"), mux))
 	return 1
+}
+
+// askMetadata prints the app id that the sidecar at ADDR says by gRPC.
+func askMetadata() int {
+	conn, err := grpc.NewClient("passthrough:///"+os.Getenv("ADDR"), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	defer conn.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	m, err := runtimev1.NewDaprClient(conn).GetMetadata(ctx, &runtimev1.GetMetadataRequest{}, grpc.WaitForReady(true))
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	fmt.Println(m.GetId())
+	return 0
 }

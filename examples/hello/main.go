@@ -147,9 +147,10 @@ func sidecar(ctx context.Context, verb, path string, body any) ([]byte, error) {
 	return b, err
 }
 
-// serve serves h on APP_PORT until ctx ends.
+// serve serves h on APP_PORT until ctx ends, on this host only unless APP_HOST
+// says otherwise.
 func serve(ctx context.Context, h http.Handler) error {
-	srv := &http.Server{Addr: net.JoinHostPort("127.0.0.1", env("APP_PORT", "3000")), Handler: h, ReadHeaderTimeout: 10 * time.Second}
+	srv := &http.Server{Addr: net.JoinHostPort(env("APP_HOST", "127.0.0.1"), env("APP_PORT", "3000")), Handler: h, ReadHeaderTimeout: 10 * time.Second}
 	failed := make(chan error, 1)
 	go func() { failed <- srv.ListenAndServe() }()
 	select {
