@@ -22,7 +22,7 @@ func (s *Sidecar) serveInternal(ctx context.Context, ln net.Listener) error {
 	defer pass.Wait()
 	defer s.in.Wait()
 	served := make(chan error, 1)
-	go func() { served <- srv.Serve(ln) }()
+	go func() { served <- srv.Serve(stream.Listener(ln)) }()
 	select {
 	case err := <-served:
 		srv.Stop()

@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"runtime/debug"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"mesh/runtime/socket"
@@ -37,10 +36,9 @@ type conn struct {
 	buf  []byte  // buf[r:w] was read and not used yet
 	r, w int
 
-	// For raw, kept so that a read makes no closure.
-	readable func(fd uintptr) bool
-	n        int
-	readErr  syscall.Errno
+	// For ReadLate, kept so that a read makes no closure.
+	lend func() []byte
+	back func()
 
 	state     atomic.Int32
 	idleSince atomic.Uint32 // the server's period when it became idle
@@ -61,16 +59,14 @@ func newConn(s *Server, nc net.Conn) (*conn, error) {
 		return nil, err
 	}
 	c := &conn{s: s, nc: sock}
-	c.readable = func(fd uintptr) bool {
+	c.lend = func() []byte {
 		c.hold()
-		c.n, c.readErr = socket.Read(fd, c.buf[c.w:])
-		if c.readErr != syscall.EAGAIN {
-			return true
-		}
+		return c.buf[c.w:]
+	}
+	c.back = func() {
 		if c.r == c.w {
 			c.release() // it serves others while this one waits
 		}
-		return false
 	}
 	return c, nil
 }
@@ -114,20 +110,12 @@ func (c *conn) fill() error {
 	default:
 		c.buf = append(c.buf, make([]byte, len(c.buf))...)
 	}
-	if err := c.nc.Raw.Read(c.readable); err != nil {
-		if c.over.Load() {
-			return io.EOF
-		}
-		return err
-	}
-	if c.readErr != 0 {
-		return c.readErr
-	}
-	if c.n == 0 {
+	n, err := c.nc.ReadLate(c.lend, c.back)
+	if err != nil && c.over.Load() {
 		return io.EOF
 	}
-	c.w += c.n
-	return nil
+	c.w += n
+	return err
 }
 
 // stopReading ends the reading side: a read that waits returns, and from then

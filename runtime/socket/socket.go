@@ -31,6 +31,10 @@ type transfer struct {
 	n     int
 	errno syscall.Errno
 	step  func(fd uintptr) (done bool)
+
+	lend func() []byte // for ReadLate
+	back func()
+	late func(fd uintptr) (done bool)
 }
 
 // New gives a Conn around a connection, which it takes over unless it fails.
@@ -46,6 +50,13 @@ func New(nc net.Conn) (*Conn, error) {
 	c := &Conn{Conn: nc, Raw: raw}
 	c.in.step = func(fd uintptr) bool {
 		c.in.n, c.in.errno = Read(fd, c.in.p)
+		return c.in.errno != syscall.EAGAIN
+	}
+	c.in.late = func(fd uintptr) bool {
+		c.in.n, c.in.errno = Read(fd, c.in.lend())
+		if c.in.n == 0 {
+			c.in.back()
+		}
 		return c.in.errno != syscall.EAGAIN
 	}
 	c.out.step = func(fd uintptr) bool {
@@ -67,10 +78,26 @@ func (c *Conn) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
+	c.in.p = p
+	n, err := c.read(c.in.step)
+	c.in.p = nil
+	return n, err
+}
+
+// ReadLate reads once, as Read does, into memory that is lent only while there
+// is something to read: what lend gave is given back while the connection waits,
+// and when nothing was read.
+func (c *Conn) ReadLate(lend func() []byte, back func()) (int, error) {
+	c.in.lend, c.in.back = lend, back
+	n, err := c.read(c.in.late)
+	c.in.lend, c.in.back = nil, nil
+	return n, err
+}
+
+func (c *Conn) read(step func(fd uintptr) bool) (int, error) {
 	t := &c.in
-	t.p, t.n, t.errno = p, 0, 0
-	err := c.Raw.Read(t.step)
-	t.p = nil
+	t.n, t.errno = 0, 0
+	err := c.Raw.Read(step)
 	switch {
 	case err != nil:
 		return 0, err

@@ -16,16 +16,16 @@ const (
 	maxMessage = math.MaxInt32
 
 	// streamWindow is how much one stream may have under way towards a reader
-	// that does not read. Two frames and their successors: enough for full speed
-	// on one host, little enough that back-pressure is felt soon. Setting it also
+	// that does not read. Two large frames and their successors: enough for full
+	// speed on one host, little enough that back-pressure is felt soon. Setting it also
 	// keeps gRPC from growing windows by itself.
 	streamWindow = 256 << 10
 	connWindow   = 4 << 20
 
 	// What one system call writes or reads at most. A quiet connection holds
 	// neither buffer, on Linux.
-	writeBuffer = 64 << 10
-	readBuffer  = 128 << 10
+	writeBuffer = 128 << 10
+	readBuffer  = 256 << 10
 
 	service      = "dapr.proto.internals.v1.ServiceInvocation"
 	methodStream = "/" + service + "/CallLocalStream"

@@ -53,10 +53,10 @@ const unaryFor = time.Minute
 
 // NewOutbound gives a Handler for a peer; nothing is dialled yet.
 func NewOutbound(o OutboundOptions) (*Outbound, error) {
-	opts := dialOptions()
-	if o.Dial != nil {
-		opts = append(opts, grpc.WithContextDialer(o.Dial))
+	if o.Dial == nil {
+		o.Dial = dial
 	}
+	opts := append(dialOptions(), grpc.WithContextDialer(o.Dial))
 	conn, err := grpc.NewClient("passthrough:///"+o.Addr, opts...)
 	if err != nil {
 		return nil, fmt.Errorf("preparing calls to %s: %w", o.Addr, err)
@@ -193,7 +193,11 @@ type exchange struct {
 // open begins a call and its sending.
 func (o *Outbound) open(ctx context.Context, c *Call, body io.Reader) (*exchange, error) {
 	ctx, stop := context.WithCancelCause(ctx)
-	s, err := o.conn.NewStream(outgoing(ctx, c.Flow), &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, methodStream)
+	// A request that is all there is one message, with which gRPC then ends the
+	// stream by itself: nothing wakes its writer a second time.
+	n := Ready(body)
+	whole := body == nil || n > 0 && n <= maxPayload && int64(n) == c.Length && c.Trailer == nil
+	s, err := o.conn.NewStream(outgoing(ctx, c.Flow), &grpc.StreamDesc{ServerStreams: true, ClientStreams: !whole}, methodStream)
 	if err != nil {
 		defer stop(err)
 		return nil, o.notOpened(ctx, err)
@@ -204,10 +208,7 @@ func (o *Outbound) open(ctx context.Context, c *Call, body io.Reader) (*exchange
 	head := requestHead(c)
 	if body == nil {
 		defer close(x.sent)
-		if err := s.SendMsg(&outFrame{head: head}); err == nil {
-			// An error shows in the reply.
-			_ = s.CloseSend()
-		}
+		_ = s.SendMsg(&outFrame{head: head}) // an error shows in the reply
 		return x, nil
 	}
 	p := &pump{sendMsg: s.SendMsg, pool: &o.pool, flow: c.Flow, dir: flow.Request, hop: flow.CallerOut, trailer: c.Trailer, late: requestTrailer}
@@ -218,13 +219,17 @@ func (o *Outbound) open(ctx context.Context, c *Call, body io.Reader) (*exchange
 				stop(fmt.Errorf("reading the request body: panic: %v\n%s", v, debug.Stack()))
 			}
 		}()
-		if err := p.run(head, body, c.Length); err == nil {
+		var err error
+		if whole {
+			err = p.once(head, body, n)
+		} else if err = p.run(head, body, c.Length); err == nil {
 			_ = s.CloseSend()
-		} else if !errors.Is(err, errSend) { // what could not be sent, the reply says why
+		}
+		if err != nil && !errors.Is(err, errSend) { // what could not be sent, the reply says why
 			stop(fmt.Errorf("reading the request body: %w", err))
 		}
 	}
-	if n := Ready(body); n > 0 && n <= maxPayload && int64(n) == c.Length {
+	if whole {
 		send()
 	} else {
 		o.senders.Go(send)

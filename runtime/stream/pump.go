@@ -47,20 +47,12 @@ func (p *pump) run(head []byte, body io.Reader, length int64) error {
 		early := time.AfterFunc(headDelay, p.sendHead)
 		defer early.Stop()
 	}
-	size := smallBuffer
-	if length > smallBuffer-headroom {
-		size = largeBuffer
-	}
+	size := fitting(length + headroom)
 	for {
 		buf := p.pool.Get(size)
 		n, err := body.Read((*buf)[headroom:])
 		if n > 0 {
-			// Bytes that fill the buffer promise more; a trickle does not.
-			if full := n == len(*buf)-headroom; full {
-				size = largeBuffer
-			} else if n < smallBuffer/2 {
-				size = smallBuffer
-			}
+			size = sizeAfter(size, n)
 			if err := p.send(buf, n); err != nil {
 				return fmt.Errorf("%w: %w", errSend, err)
 			}
@@ -74,6 +66,20 @@ func (p *pump) run(head []byte, body io.Reader, length int64) error {
 			return err
 		}
 	}
+}
+
+// once sends head and body, whose n bytes are there already, in one message.
+func (p *pump) once(head []byte, body io.Reader, n int) error {
+	p.head = head
+	buf := p.pool.Get(n + headroom)
+	if _, err := io.ReadFull(body, (*buf)[headroom:headroom+n]); err != nil {
+		p.pool.Put(buf)
+		return err
+	}
+	if err := p.send(buf, n); err != nil {
+		return fmt.Errorf("%w: %w", errSend, err)
+	}
+	return nil
 }
 
 // send sends n bytes of buf, which it takes over, and the head if it is due.
