@@ -31,7 +31,7 @@ func floor() map[string][]string {
 		"mesh/runtime/flow/filter":            {"mesh/runtime/flow"},
 		"mesh/runtime/flow/export":            {"mesh/runtime/flow", "mesh/runtime/flow/filter"},
 		"mesh/runtime/run":                    {},
-		"mesh/runtime/stream":                 {"mesh/runtime/flow"},
+		"mesh/runtime/stream":                 {"mesh/runtime/flow", "mesh/runtime/socket"},
 		"mesh/runtime/rpc":                    {"mesh/runtime/stream", "mesh/runtime/flow"},
 		"mesh/runtime/appchan":                {"mesh/runtime/rpc", "mesh/runtime/socket", "mesh/runtime/stream", "mesh/runtime/flow"},
 		"mesh/runtime/deliver":                {"mesh/runtime/cloudevent", "mesh/runtime/component", "mesh/runtime/resource", "mesh/runtime/stream", "mesh/runtime/flow"},
