@@ -62,6 +62,12 @@ func TestChanges(t *testing.T) {
 		{"start --all", []state.Command{{Op: state.Start}}},
 		{"scale orders=3", []state.Command{{Op: state.Scale, App: "orders", Count: 3}}},
 		{"restart orders --no-wait", []state.Command{{Op: state.Restart, App: "orders"}}},
+		{"fault orders delay=2s rate=0.5", []state.Command{{Op: state.SetFault, Name: "orders", On: true, Fault: &state.Fault{
+			Name: "orders", Target: "orders", Delay: 2 * time.Second, Rate: 0.5, On: true, Hand: true,
+		}}}},
+		{"fault slow off", []state.Command{{Op: state.SetFault, Name: "slow"}}},
+		{"capture on --bytes 1000", []state.Command{{Op: state.SetCapture, Bytes: 1000, On: true}}},
+		{"capture off --flow 12ab", []state.Command{{Op: state.SetCapture, Flow: "12ab", Bytes: state.DefaultCapture}}},
 		{"down --no-wait", []state.Command{{Op: state.Down}}},
 	} {
 		s := newShell(t)
@@ -237,6 +243,43 @@ func TestTap(t *testing.T) {
 	if nothing.out.String() != "" {
 		t.Errorf("a filter that chooses nothing has printed %q", nothing.out.String())
 	}
+}
+
+func TestExportOfInvocations(t *testing.T) {
+	s := newShell(t)
+	r := serve(s)
+	defer r.Flows.Watch()()
+	r.Flows.Capture(100)
+	for _, path := range []string{"/buy", "/sell"} {
+		f := r.Flows.Begin(flow.Head{Caller: "orders", Callee: "inventory", Verb: "POST", Path: path, Kind: "http"})
+		f.Headers(flow.Request, map[string][]string{"Authorization": {"secret"}}, "")
+		f.Pass(flow.Request, flow.CallerIn, []byte("seven"))
+		f.Replied(200)
+		f.End(nil)
+	}
+	var file struct {
+		Log struct {
+			Version string
+			Entries []struct{ Request struct{ URL string } }
+		}
+	}
+	if err := json.Unmarshal([]byte(s.says(0, words("tap --export har"))), &file); err != nil {
+		t.Fatal(err)
+	}
+	if e := file.Log.Entries; file.Log.Version != "1.2" || len(e) != 2 || e[0].Request.URL != "http://127.0.0.1:3500/v1.0/invoke/inventory/method/buy" {
+		t.Errorf("HAR: %+v", file)
+	}
+	curl := s.says(0, words("tap --export curl path:/sell"))
+	if !strings.Contains(curl, "method/sell") || strings.Contains(curl, "method/buy") || !strings.Contains(curl, "seven") || strings.Contains(curl, "secret") {
+		t.Errorf("curl:\n%s", curl)
+	}
+	if lines := strings.Count(s.says(0, words("tap --export ndjson --last 1")), "\n"); lines != 2 {
+		t.Errorf("%d lines of NDJSON, want one for the flow and one for its chunk", lines)
+	}
+	s.says(2, words("tap --export xml"), "there are har, ndjson, curl")
+	s.says(2, words("fault orders slow"), "not part of a fault")
+	s.says(0, words("fault"), "no faults")
+	s.says(2, words("capture maybe"), "on or off")
 }
 
 func TestCheck(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"mesh/runtime/flow"
+	"mesh/runtime/flow/filter"
 	"mesh/supervisor/state"
 )
 
@@ -257,9 +258,12 @@ func invocation(v flow.View) string {
 	if !ok {
 		down, _ = v.Lane(flow.Reply, flow.CalleeOut)
 	}
-	return fmt.Sprintf("%s ▸ %s %s %s %s  ↑ %s in %d  ↓ %s in %d  first byte %v  %s",
-		caller, callee, v.Verb, v.Path, outcome, size(up.Bytes), up.Chunks, size(down.Bytes), down.Chunks,
-		down.First.Round(100*time.Microsecond), v.Transport)
+	first := ""
+	if d, ok := filter.TTFB(&v); ok {
+		first = fmt.Sprintf("first byte %v  ", d.Round(100*time.Microsecond))
+	}
+	return fmt.Sprintf("%s ▸ %s %s %s %s  ↑ %s in %d  ↓ %s in %d  %s%s",
+		caller, callee, v.Verb, v.Path, outcome, size(up.Bytes), up.Chunks, size(down.Bytes), down.Chunks, first, v.Transport)
 }
 
 // size writes a number of bytes for people.

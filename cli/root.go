@@ -55,7 +55,7 @@ hop by hop.`,
 	root.SetCompletionCommandGroupID("file")
 	group(root, "run", newUp(env), newAttach(env), newDown(env), newSidecar(env), newRelay(env))
 	group(root, "see", newPS(env), newLogs(env), newTap(env), newWait(env), newInvoke(env), newPublish(env), newBench(env))
-	group(root, "change", newRestart(env), newStop(env), newStart(env), newScale(env), newUndo(env))
+	group(root, "change", newRestart(env), newStop(env), newStart(env), newScale(env), newFault(env), newCapture(env), newUndo(env))
 	group(root, "file", newCheck(env), newPlan(env), newInit(env), newImport(env), newExport(env), newSchema(env), newDoctor(env), newVersion(env))
 	projectFlags(root, env.project)
 	for _, cmd := range root.Commands() {

@@ -15,6 +15,7 @@ import (
 
 func newTap(env Env) *cobra.Command {
 	asJSON, noChunks := false, false
+	format, last := "", 100
 	cmd := &cobra.Command{
 		Use:   "tap [FILTER]",
 		Short: "Print invocations and their chunks while they stream",
@@ -27,21 +28,41 @@ ttfb>200ms, gap>1s, path~/chat, live, stalled, with ! for not, "or", and
 parentheses. What an invocation did before the filter chose it is printed then.
 @NAME is the filter that was saved under that name on the screen.
 
+With --export it writes those that are remembered instead, live and ended ones,
+as an HTTP archive (har), as lines of JSON with every chunk (ndjson), or as
+commands that make the calls again (curl). Bodies are in it if they were
+captured: see mesh capture.
+
 When invocations are faster than tap can print, it says how much it has lost.`,
 		Example: `  mesh tap
   mesh tap to:orders status:5xx
   mesh tap 'path~/chat or gap>1s' --no-chunks
+  mesh tap to:orders --export har > orders.har
   mesh tap --json | jq -c 'select(.event == "chunk" and .hop == "caller.out")'`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			chosen, err := env.recalled(args)
 			if err != nil {
 				return err
 			}
-			return tap(cmd.Context(), env, chosen, asJSON, noChunks)
+			if format == "" {
+				return tap(cmd.Context(), env, chosen, asJSON, noChunks)
+			}
+			f, err := filter.Parse(chosen)
+			if err != nil {
+				return usage(explainFilter(err))
+			}
+			c, err := env.dial(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer c.Close()
+			return exportFlows(env, c, f, format, last)
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON, one object per line")
 	cmd.Flags().BoolVar(&noChunks, "no-chunks", false, "leave out the chunks")
+	cmd.Flags().StringVar(&format, "export", "", "write what is remembered, as har, ndjson or curl")
+	cmd.Flags().IntVar(&last, "last", last, "with --export: the latest so many")
 	return cmd
 }
 

@@ -86,7 +86,7 @@ func (m *model) copyFlow(c pane.Copy) tea.Cmd {
 		if err := write(file, text); err != nil {
 			return exported{err: err}
 		}
-		e := exported{said: "written to " + file}
+		e := exported{said: "written to " + filepath.Join(".mesh", "exports", filepath.Base(file))}
 		switch {
 		case c.File:
 		case len(text) > maxClipboard:

@@ -146,7 +146,7 @@ func (l *Lanes) page(n int) {
 // setCapture switches the capture of the flow, or of all that begin from now on.
 func (l *Lanes) setCapture(all bool) Action {
 	if all {
-		return Do{Command: state.Command{Op: state.SetCapture, On: l.w.Mesh.Capture == 0}}
+		return captureAll(l.w)
 	}
 	switch {
 	case l.trace == nil || !l.trace.Seen:
@@ -160,6 +160,22 @@ func (l *Lanes) setCapture(all bool) Action {
 	}
 	l.bytes.known, l.bytes.whole = false, false
 	return Do{Command: state.Command{Op: state.SetCapture, Flow: l.trace.ID, On: on}}
+}
+
+// captureAll switches the capture of flows that begin from now on.
+func captureAll(w *World) Action {
+	return Do{Command: state.Command{Op: state.SetCapture, On: w.Mesh.Capture == 0}}
+}
+
+// disturb offers to make a fault of the app that a flow calls, or to switch off
+// the one that there is.
+func disturb(v *flow.View, faults []state.Fault) Action {
+	for i := range faults {
+		if faults[i].Target == v.Callee && faults[i].On {
+			return Do{Command: state.Command{Op: state.SetFault, Name: faults[i].Name}}
+		}
+	}
+	return Prompt{Kind: PromptPalette, Text: "fault " + v.Callee + " delay=300ms"}
 }
 
 // nothing says why there are no bytes to show, and what to do about it.
@@ -303,9 +319,7 @@ func (l *Lanes) copies() []Binding {
 		}},
 		act("r", "again", "make the call again, through the same sidecar", func() Action { return Again{Flow: l.trace.ID} }),
 		act("R", "edit and again", "make the call again, after you have edited it", func() Action { return Again{Flow: l.trace.ID, Edit: true} }),
-		act("F", "disturb", "disturb calls of the app that is called: a fault", func() Action {
-			return Prompt{Kind: PromptPalette, Text: "fault " + l.view.Callee + " delay=300ms"}
-		}),
+		act("D", "disturb", "disturb calls of the app that is called: a fault; again: no longer", func() Action { return disturb(&l.view, l.w.Mesh.Faults) }),
 	}
 }
 

@@ -130,6 +130,15 @@ func (s *Streams) bindings() []Binding {
 			s.choose()
 			return nil
 		}},
+		{Keys: []string{"r"}, Name: "again", Help: "make the call again, through the same sidecar", Do: func(string) Action { return s.again(false) }},
+		{Keys: []string{"R"}, Name: "edit and again", Help: "make the call again, after you have edited it", Do: func(string) Action { return s.again(true) }},
+		{Keys: []string{"D"}, Name: "disturb", Help: "disturb calls of the app that is called: a fault; again: no longer", Do: func(string) Action {
+			if i := s.index(); i >= 0 {
+				return disturb(s.rows[i].View, s.w.Mesh.Faults)
+			}
+			return nil
+		}},
+		{Keys: []string{"B"}, Name: "capture all", Help: "capture the bytes of all new streams, or no longer", Do: func(string) Action { return captureAll(s.w) }},
 		{Keys: []string{"l"}, Name: "callee logs", Help: "the logs of the app that is called, from when it was", Hint: "logs", Do: func(string) Action {
 			if i := s.index(); i >= 0 {
 				return Show{View: ViewLogs, App: s.rows[i].Callee, At: s.rows[i].Begun}
@@ -257,6 +266,14 @@ func (s *Streams) columns() []column[streamRow] {
 			return cmp.Or(cmp.Compare(a.is.State, b.is.State), cmp.Compare(a.Status, b.Status))
 		}},
 	}
+}
+
+// again asks for the call of the selected flow once more.
+func (s *Streams) again(edit bool) Action {
+	if s.index() < 0 {
+		return Say{Text: "select a stream first"}
+	}
+	return Again{Flow: s.selected, Edit: edit}
 }
 
 // drawGap draws one quantile of the gaps.

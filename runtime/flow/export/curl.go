@@ -34,7 +34,8 @@ func Curl(r *Record) (string, error) {
 	var b strings.Builder
 	data, missing := r.body(flow.Request)
 	if missing != "" {
-		b.WriteString("# " + missing + "\n")
+		b.WriteString("# " + missing + ": the body is read from stdin\n")
+		data = nil
 	}
 	if r.Request.Limit == 0 {
 		b.WriteString("# its headers were not captured\n")
@@ -50,7 +51,7 @@ func Curl(r *Record) (string, error) {
 		}
 	}
 	switch {
-	case pipe:
+	case pipe, missing != "":
 		b.WriteString(" \\\n  --data-binary @-")
 	case len(data) > 0:
 		b.WriteString(" \\\n  --data-raw " + quote(string(data)))

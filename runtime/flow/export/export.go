@@ -163,7 +163,7 @@ func (r *Record) chunks(m *flow.LaneMarks) (lines []Line) {
 // Slice gives n bytes of a body from an offset on, if they were all captured.
 func Slice(b *flow.Body, off uint64, n int) ([]byte, bool) {
 	for _, p := range b.Parts {
-		if end := p.Off + uint64(len(p.Data)); p.Off <= off && off+uint64(n) <= end {
+		if end := p.Off + uint64(len(p.Data)); n >= 0 && p.Off <= off && off+uint64(n) <= end {
 			return p.Data[off-p.Off:][:n], true
 		}
 	}
