@@ -167,3 +167,27 @@ func TestHostsSatellite(t *testing.T) {
 	sidecars.sidecar(caller...)
 	await(t, "a call after the sidecar was started again", call)
 }
+
+// Interfaces that come up, go and change their address while sidecars run are
+// followed by both.
+func TestHostsInterfacesChange(t *testing.T) {
+	a, b := twoHosts(t)
+	link := strings.TrimSuffix(b.name, "b") + "y"
+	ip(t, "-n", b.name, "link", "set", link, "down")
+	b.app("127.0.0.1", "8080")
+	a.sidecar("--app-id", "here", "--mdns-interface", "all", "--dapr-http-port", "3500")
+	b.sidecar("--app-id", "there", "--app-port", "8080", "--mdns-interface", "all", "--dapr-http-port", "3500")
+	call := func() bool {
+		return strings.HasPrefix(a.fetch("http://127.0.0.1:3500/v1.0/invoke/there/method/who"), "200 "+b.name)
+	}
+	ready := func() bool { return strings.HasPrefix(b.fetch("http://127.0.0.1:3500/v1.0/healthz"), "204") }
+	await(t, "the sidecar without a network", ready)
+	if call() {
+		t.Fatal("there is called without a network")
+	}
+	ip(t, "-n", b.name, "link", "set", link, "up")
+	await(t, "a call once the interface is up", call)
+	ip(t, "-n", b.name, "addr", "del", b.addr+"/24", "dev", link)
+	ip(t, "-n", b.name, "addr", "add", "10.231.47.3/24", "dev", link)
+	await(t, "a call at the new address", call)
+}
