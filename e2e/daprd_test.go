@@ -29,6 +29,7 @@ type daprd struct {
 	t    *testing.T
 	id   string
 	http int
+	peer int // port for other sidecars
 	out  *output
 	app  *exec.Cmd
 }
@@ -68,6 +69,7 @@ func startDaprd(t *testing.T, id string) *daprd {
 // run starts the daprd itself on ports for the app, HTTP, gRPC, peers and metrics.
 func (d *daprd) run(p []int, more ...string) {
 	d.t.Helper()
+	d.peer = p[3]
 	binary := os.Getenv("MESH_TEST_DAPRD")
 	if binary == "" {
 		d.t.Fatal("MESH_TEST_DAPRD must name a daprd")
