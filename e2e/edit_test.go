@@ -151,3 +151,45 @@ func TestBrokenFileAtTheStart(t *testing.T) {
 		}
 	}
 }
+
+// TestRestartAndScaleInOneEdit: calls under way end well at the instances that
+// start anew, and at those that go although they would have to start anew.
+func TestRestartAndScaleInOneEdit(t *testing.T) {
+	t.Parallel()
+	file := `
+[apps.client]
+command = "APP wait SELF"
+[apps.web]
+command = "APP server SELF"
+port = "auto"
+instances = 3
+env = { COLOR = "red" }
+stop = { signal = "SIGKILL" } # the app itself lets nothing end
+`
+	p := newProject(t, file)
+	r := p.up()
+	r.ready("client", "web", "web-2", "web-3")
+	const calls, ticks = 6, 40
+	ends := make(chan error, calls)
+	for range calls {
+		go func() {
+			code, body, err := r.get("client", fmt.Sprintf("v1.0/invoke/web/method/ticks?n=%d", ticks))
+			if n := strings.Count(body, "tick "); err == nil && (code != http.StatusOK || n != ticks) {
+				err = fmt.Errorf("%d after %d ticks", code, n)
+			}
+			ends <- err
+		}()
+	}
+	r.await("two calls at each instance", func() bool {
+		return r.instance("web").Calls == 2 && r.instance("web-2").Calls == 2 && r.instance("web-3").Calls == 2
+	})
+	p.write("mesh.toml", strings.NewReplacer("red", "blue", "instances = 3", "instances = 1").Replace(file))
+	r.await("the edit", func() bool {
+		return r.color() == "blue" && r.instance("web-2").Name == "" && r.instance("web-3").Name == ""
+	})
+	for range calls {
+		if err := <-ends; err != nil {
+			t.Errorf("a call under way: %v", err)
+		}
+	}
+}

@@ -72,7 +72,11 @@ func (s *Supervisor) carryOut(ctx context.Context, e *edit) error {
 					}
 				}
 			case stepRestart:
-				restart = append(restart, have...)
+				for _, u := range have {
+					if a := m.Find(st.app); u.at.index <= e.count(a) { // the others go
+						restart = append(restart, u)
+					}
+				}
 			case stepRebuild:
 				leaving = append(leaving, have...)
 				rebuild = append(rebuild, st.app)

@@ -195,7 +195,8 @@ func (u *unit) hold(c *proc.Child) {
 	}
 }
 
-// drain lets calls in flight end before the process is told to stop.
+// drain lets calls in flight end before the process is told to stop. It is cut
+// short when the mesh ends, not when only this app leaves meanwhile.
 func (u *unit) drain(ctx context.Context, child *proc.Child, why string) {
 	if n := u.sidecar.App().Stats().Calls; n > 0 {
 		if why != "" {
@@ -203,7 +204,7 @@ func (u *unit) drain(ctx context.Context, child *proc.Child, why string) {
 		}
 		u.phase(state.Stopping, fmt.Sprintf("%swaits for %s in flight, at most %v", why, plural(n, "call"), drainGrace))
 	}
-	ctx, cancel := context.WithTimeout(ctx, drainGrace)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainGrace)
 	defer cancel()
 	drained := make(chan struct{})
 	go func() { // ends with ctx
@@ -212,10 +213,12 @@ func (u *unit) drain(ctx context.Context, child *proc.Child, why string) {
 	}()
 	select {
 	case <-drained:
+		return
 	case <-child.Done():
-		cancel()
-		<-drained
+	case <-u.s.ending:
 	}
+	cancel()
+	<-drained
 }
 
 // underWay is how long a call may need from the choice of an instance to its gate.
@@ -226,21 +229,12 @@ const underWay = 50 * time.Millisecond
 func (u *unit) bowOut(ctx context.Context, child *proc.Child) {
 	u.phase(state.Stopping, errRemoved.Error())
 	u.sidecar.Leave()
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	defer cancel()
-	go func() { // ends with ctx
-		select {
-		case <-u.s.ending:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
 	select {
 	case <-time.After(underWay):
 		u.drain(ctx, child, errRemoved.Error())
 		u.refuse("is being stopped")            // whoever comes now goes to another instance
 		u.drain(ctx, child, errRemoved.Error()) // and this is who came in between
-	case <-ctx.Done():
+	case <-u.s.ending:
 	}
 }
 
