@@ -22,6 +22,7 @@ import (
 
 	"mesh/supervisor/config"
 	"mesh/supervisor/proc"
+	"mesh/tui"
 )
 
 // Exit codes. A command ended by a signal exits with 128 and the signal's number.
@@ -44,7 +45,8 @@ type Env struct {
 	Resized        <-chan struct{} // gets a value when the terminal has another size; may be nil
 	Program        string          // the name that this program was started by
 
-	project *project // what the flags say; Main sets it
+	project *project                  // what the flags say; Main sets it
+	flows   func(tui.Flows) tui.Flows // what `mesh up` shows of the flows; nil: all as it is
 }
 
 // OS gives the environment of this process.

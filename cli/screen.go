@@ -64,6 +64,9 @@ func left(err error) error {
 // screen gives the member of `mesh up` that shows the screen. A screen that
 // fails leaves the mesh running and says how to get it back.
 func (e Env) screen(mesh local, flows tui.Flows, super *supervisor.Supervisor, dir string, p prefs) func(context.Context) error {
+	if e.flows != nil {
+		flows = e.flows(flows)
+	}
 	return func(ctx context.Context) error {
 		err := tui.New(mesh, flows, e.screenOptions(p, func(context.Context) (string, error) { return super.Token(), nil })).Run(ctx)
 		switch {

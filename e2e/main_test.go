@@ -105,6 +105,14 @@ type running struct {
 func (p *project) up(args ...string) *running {
 	p.t.Helper()
 	r := p.start(args...)
+	r.connect()
+	return r
+}
+
+// connect waits until the control socket of the mesh answers.
+func (r *running) connect() {
+	r.t.Helper()
+	p := r.p
 	r.await("the control socket", func() bool {
 		select {
 		case <-r.exited:
@@ -119,7 +127,6 @@ func (p *project) up(args ...string) *running {
 		p.t.Cleanup(c.Close)
 		return true
 	})
-	return r
 }
 
 // start starts the mesh without waiting for anything.

@@ -25,6 +25,10 @@ func (m *model) drawBanner(a grid.Area) (y int) {
 		m.drawBar(a.Rows(0, 1), "◒ "+s, m.killKeys(), t.Caution)
 		y++
 	}
+	if e := m.world.Mesh.Edit; e != nil && e.State == state.EditPending && m.view != pane.ViewPlan && y < most {
+		m.drawBar(a.Rows(y, 1), "◌ an edit of mesh.toml waits: 7 shows what it changes, a there applies it", "", t.Caution)
+		y++
+	}
 	items := m.standing()
 	room := most - y
 	if len(items) == 0 || room <= 0 || m.overlay == overNotices {
@@ -115,6 +119,9 @@ func (m *model) standing() (out []item) {
 	for _, level := range []string{"error", "warning", "info"} {
 		for i := len(m.world.Mesh.Notices) - 1; i >= 0; i-- {
 			n := &m.world.Mesh.Notices[i]
+			if m.view == pane.ViewPlan && (n.Code == "config" || n.Code == "reload") {
+				continue // the plan has it in full
+			}
 			if n.Level != level || (level == "info" && m.world.Now.Sub(n.At) > newsTime) {
 				continue
 			}
