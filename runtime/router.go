@@ -158,9 +158,6 @@ func (r *router) missed(appID string, addr netip.AddrPort) {
 
 // call calls the sidecar at an address.
 func (r *router) call(ctx context.Context, c *stream.Call, addr, instance string) (*stream.Reply, error) {
-	if c.Upgrade != "" {
-		return nil, stream.ErrNoUpgrade
-	}
 	for {
 		w, err := r.peers.wires.to(addr, *r.transport.Load() == stream.Unary, instance)
 		if err != nil {

@@ -91,7 +91,10 @@ func (p *passage) send(ctx context.Context, c *stream.Call, u *url.URL) (*stream
 		body = &sending{call: c, ended: make(chan struct{})}
 		req.Body, req.ContentLength = body, c.Length
 		if c.Trailer != nil && c.Length < 0 {
-			body.trailer = make(http.Header) // which names are in it shows at the end
+			body.trailer = make(http.Header) // filled at the end
+			for _, key := range c.Announced {
+				body.trailer[key] = nil
+			}
 			req.Trailer = body.trailer
 		}
 	}

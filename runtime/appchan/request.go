@@ -59,6 +59,9 @@ func (a *App) appendHead(b []byte, c *stream.Call) ([]byte, error) {
 		b = append(b, "Connection: Upgrade\r\n"...)
 		b = appendField(b, "Upgrade", c.Upgrade)
 	}
+	if len(c.Announced) > 0 && c.Body != nil && c.Length < 0 {
+		b = appendField(b, "Trailer", strings.Join(c.Announced, ", "))
+	}
 	switch {
 	case c.Body == nil && !expectsBody(c.Verb):
 	case c.Body == nil:

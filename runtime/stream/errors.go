@@ -47,5 +47,5 @@ func (e *sequenceError) Error() string {
 }
 
 // ErrNoUpgrade says that a call asks for another protocol where it cannot be
-// passed on: on the way to another process.
-var ErrNoUpgrade = errors.New("another protocol (Upgrade) can be spoken only between apps of one mesh with `transport = \"auto\"`")
+// passed on: the peer's sidecar does not know streams.
+var ErrNoUpgrade = errors.New("another protocol (Upgrade) cannot be spoken with this app: its sidecar cannot pass it on")

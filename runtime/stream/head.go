@@ -123,7 +123,7 @@ func requestHead(c *Call) []byte {
 	b = appendText(b, msgContentType, contentType)
 	b = appendLen(b, msgExtension, ext)
 	b = append(protowire.AppendTag(b, extVerb, protowire.VarintType), byte(verb))
-	return appendText(b, extQuery, c.Query)
+	return appendOurs(appendText(b, extQuery, c.Query), c)
 }
 
 // appendType appends a google.protobuf.Any of that type whose value follows in
@@ -155,6 +155,10 @@ type request struct {
 	typ     string // of the protobuf message in the body
 	data    []byte // of a unary call; part of what was decoded
 	trailer []byte // encoded; nil: none
+
+	upgrade   string // "": none
+	announced []string
+	informs   bool // the caller wants to know of informational replies
 }
 
 // decode reads a head, or the message of a unary call. Only data and trailer
@@ -174,6 +178,12 @@ func (r *request) decode(b []byte, text string) error {
 			return eachField(f.b, f.s, r.decodeMessage)
 		case f.is(trailerField):
 			r.trailer = f.b
+		case f.is(upgradeField):
+			r.upgrade = f.text()
+		case f.is(announcedField):
+			r.announced = append(r.announced, f.text())
+		case f.isNumber(informsField):
+			r.informs = f.v != 0
 		}
 		return nil
 	})
@@ -238,7 +248,7 @@ func (r *request) call() (*Call, error) {
 	if err := setContentType(h, r.contentType); err != nil {
 		return nil, err
 	}
-	return &Call{Verb: name, Path: path, Query: r.query, Header: h, Length: r.metadata.length, Type: r.typ}, nil
+	return &Call{Verb: name, Path: path, Query: r.query, Header: h, Length: r.metadata.length, Type: r.typ, Upgrade: r.upgrade, Announced: Announce(r.announced)}, nil
 }
 
 func setContentType(h http.Header, contentType string) error {

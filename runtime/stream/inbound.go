@@ -89,6 +89,11 @@ func (in *Inbound) stream(s grpc.ServerStream) (err error) {
 	if err := in.body(c, b); err != nil {
 		return badHead(err)
 	}
+	if c.Inform != nil {
+		c.Inform = func(status int, h http.Header) {
+			_ = s.SendMsg(&outFrame{head: informHead(status, h)}) // a failure shows in the reply's
+		}
+	}
 	ctx, stop := context.WithCancel(s.Context())
 	defer stop()
 	r, err := in.handler.Handle(ctx, c)
@@ -112,6 +117,13 @@ func (in *Inbound) stream(s grpc.ServerStream) (err error) {
 			_ = r.Body.Close()
 		})
 	}()
+	if r.Tunnel != nil {
+		in.closers.Go(func() {
+			var late error // nobody is left to be told
+			defer in.contain(&late)
+			passTunnel(r.Tunnel, b)
+		})
+	}
 	p := &pump{sendMsg: s.SendMsg, pool: &in.pool, flow: c.Flow, dir: flow.Reply, hop: flow.CalleeOut, trailer: r.Trailer, late: replyTrailer}
 	body, length := wireBody(r)
 	err = p.run(replyHead(r), body, length)
@@ -143,11 +155,19 @@ func (in *Inbound) head(b *bodyReader) (*Call, error) {
 		return nil, badHead(err)
 	}
 	c.AppID = in.appID
+	if req.informs {
+		c.Inform = func(int, http.Header) {} // how, is for whoever answers
+	}
 	return c, nil
 }
 
 // body gives c the body that b reads, or none.
 func (in *Inbound) body(c *Call, b *bodyReader) error {
+	if c.Upgrade != "" {
+		b.left, c.Length = -1, 0 // what comes is for a tunnel, if there will be one
+		b.took()
+		return b.err
+	}
 	b.left = c.Length
 	b.took()
 	if b.left < 0 && !b.frame.payload && b.err == nil {

@@ -126,6 +126,9 @@ func (o *Outbound) NewStream(ctx context.Context, desc *grpc.StreamDesc, method 
 }
 
 func (o *Outbound) handle(ctx context.Context, c *Call) (*Reply, error) {
+	if c.Upgrade != "" {
+		return o.upgrade(ctx, c)
+	}
 	if o.unary {
 		return o.callUnary(ctx, c, c.Body)
 	}
@@ -167,6 +170,27 @@ func (o *Outbound) handle(ctx context.Context, c *Call) (*Reply, error) {
 	return o.callUnary(ctx, c, body)
 }
 
+// upgrade makes a call that may become a tunnel. That is a stream, whatever else
+// the peer is called with.
+func (o *Outbound) upgrade(ctx context.Context, c *Call) (*Reply, error) {
+	x, err := o.open(ctx, c, nil)
+	if err != nil {
+		return nil, err
+	}
+	r, err := x.head(c)
+	switch {
+	case status.Code(err) == codes.Unimplemented:
+		return nil, ErrNoUpgrade
+	case err != nil:
+		return nil, err
+	case r.Status == http.StatusSwitchingProtocols:
+		r.Tunnel = &tunnel{to: x.stream, pool: &o.pool, flow: c.Flow}
+	default:
+		_ = x.stream.CloseSend() // an error shows in the reply
+	}
+	return r, nil
+}
+
 func errNoStreams(c *Call) error {
 	return fmt.Errorf("target app '%s' is running a version of Dapr that does not support streaming-based service invocation", c.AppID)
 }
@@ -183,6 +207,7 @@ func outgoing(ctx context.Context, f *flow.Flow) context.Context {
 type exchange struct {
 	bodyReader
 	out     *Outbound
+	stream  grpc.ClientStream
 	over    atomic.Bool // not counted as under way by itself: not yet, or no longer
 	stop    context.CancelCauseFunc
 	cause   func() error  // why it was stopped; nil: it was not
@@ -193,16 +218,16 @@ type exchange struct {
 // open begins a call and its sending.
 func (o *Outbound) open(ctx context.Context, c *Call, body io.Reader) (*exchange, error) {
 	ctx, stop := context.WithCancelCause(ctx)
-	// A request that is all there is one message, with which gRPC then ends the
+	// A request that is all there, and none that may become a tunnel, is one message, with which gRPC then ends the
 	// stream by itself: nothing wakes its writer a second time.
 	n := Ready(body)
-	whole := body == nil || n > 0 && n <= maxPayload && int64(n) == c.Length && c.Trailer == nil
+	whole := body == nil && c.Upgrade == "" || n > 0 && n <= maxPayload && int64(n) == c.Length && c.Trailer == nil
 	s, err := o.conn.NewStream(outgoing(ctx, c.Flow), &grpc.StreamDesc{ServerStreams: true, ClientStreams: !whole}, methodStream)
 	if err != nil {
 		defer stop(err)
 		return nil, o.notOpened(ctx, err)
 	}
-	x := &exchange{out: o, stop: stop, cause: func() error { return context.Cause(ctx) }, sent: make(chan struct{})}
+	x := &exchange{out: o, stream: s, stop: stop, cause: func() error { return context.Cause(ctx) }, sent: make(chan struct{})}
 	x.over.Store(true) // Handle counts it
 	x.bodyReader = bodyReader{recvMsg: s.RecvMsg, pool: &o.pool, flow: c.Flow, dir: flow.Reply, extra: lateReply, left: -1}
 	head := requestHead(c)
@@ -255,15 +280,22 @@ func (o *Outbound) notOpened(ctx context.Context, err error) error {
 
 // head waits for the first frame of the reply.
 func (x *exchange) head(c *Call) (*Reply, error) {
-	if err := x.recvMsg(&x.frame); err != nil {
-		return nil, x.broken(err)
-	}
-	if !x.frame.hasHead {
-		return nil, x.broken(errNoReplyHead)
-	}
 	var res response
-	if err := res.decode(x.frame.head, string(x.frame.head)); err != nil {
-		return nil, x.broken(fmt.Errorf("decoding the head of a reply: %w", err))
+	for {
+		if err := x.recvMsg(&x.frame); err != nil {
+			return nil, x.broken(err)
+		}
+		if !x.frame.hasHead {
+			return nil, x.broken(errNoReplyHead)
+		}
+		res = response{}
+		if err := res.decode(x.frame.head, string(x.frame.head)); err != nil {
+			return nil, x.broken(fmt.Errorf("decoding the head of a reply: %w", err))
+		}
+		if len(res.informs) == 0 {
+			break
+		}
+		res.tell(c)
 	}
 	r, failure, err := res.reply()
 	if err != nil {

@@ -93,6 +93,8 @@ type response struct {
 	contentType string
 	typ         string // of the protobuf message in the body
 	data        []byte // of a unary call; part of what was decoded
+	informs     []informed
+	inner       bool // is an informational reply itself
 }
 
 // decode reads a head, or the message of a unary reply. Only status and data
@@ -116,6 +118,8 @@ func (r *response) decode(b []byte, text string) error {
 		case f.is(resMessage):
 			r.message = true
 			return eachField(f.b, f.s, r.decodeMessage)
+		case f.is(informField):
+			return r.addInform(f)
 		}
 		return nil
 	})

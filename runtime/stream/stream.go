@@ -41,6 +41,10 @@ type Call struct {
 	// Trailer gives the request's trailers once Body has returned io.EOF; nil: none.
 	Trailer func() http.Header
 
+	// Announced names the trailers that are to come, as far as the caller has
+	// said so; HTTP/2 servers take no others. Canonical keys.
+	Announced []string
+
 	// Upgrade names the protocol, such as websocket, that the caller would like
 	// to speak from now on; "": none. The call has no body then.
 	Upgrade string

@@ -101,6 +101,7 @@ func (o *Outbound) callUnary(ctx context.Context, c *Call, body io.Reader) (*Rep
 	if err := res.decode(in, ""); err != nil {
 		return nil, fmt.Errorf("decoding a reply: %w", err)
 	}
+	res.tell(c)
 	r, data, err := res.reply()
 	if err != nil {
 		return nil, err
@@ -140,6 +141,11 @@ func (in *Inbound) unary(ctx context.Context, m unaryIn) (res *unaryOut, err err
 	} else if len(trailer) > 0 {
 		c.Trailer, c.Length = func() http.Header { return trailer }, -1
 	}
+	var hints []byte // the caller gets them with the reply, as there is nothing before
+	if req.informs {
+		c.Inform = func(status int, h http.Header) { hints = appendInform(hints, status, h) }
+	}
+	c.Upgrade = ""
 	began := in.join(ctx, c)
 	if began {
 		defer func() { c.Flow.End(err) }()
@@ -168,6 +174,7 @@ func (in *Inbound) unary(ctx context.Context, m unaryIn) (res *unaryOut, err err
 	if r.Trailer != nil {
 		head = appendHeaders(head, resTrailers, r.Trailer())
 	}
+	head = append(head, hints...)
 	c.Flow.Mark(flow.Reply, flow.CalleeOut, len(body))
 	c.Flow.Finish(flow.Reply, flow.CalleeOut)
 	return unaryMessage(head, resMessage, resData, body), nil

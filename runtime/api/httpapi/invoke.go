@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 
 	"google.golang.org/grpc/codes"
@@ -41,6 +42,12 @@ func (s *Server) invoke(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	upgrade := upgradeOf(w, r)
+	var announced []string
+	if lists, ok := r.Header["Trailer"]; ok {
+		announced = stream.Announce(lists)
+	} else if len(r.Trailer) > 0 { // net/http has taken the header
+		announced = stream.Announce(slices.Collect(maps.Keys(r.Trailer)))
+	}
 	stream.StripHopByHop(r.Header)
 	in := &invocation{}
 	f := s.o.Recorder.Begin(flow.Head{
@@ -48,11 +55,13 @@ func (s *Server) invoke(w http.ResponseWriter, r *http.Request) {
 	})
 	in.call = stream.Call{
 		AppID: to.appID, Verb: method, Path: to.path[1:], Query: r.URL.RawQuery,
-		Header: r.Header, Length: r.ContentLength, Flow: f, Upgrade: upgrade,
+		Header: r.Header, Length: r.ContentLength, Flow: f, Upgrade: upgrade, Announced: announced,
 	}
 	f.Headers(flow.Request, r.Header, r.URL.RawQuery)
 	if h1, ok := unwrap(w).(*http1.Response); ok {
 		in.call.Inform = h1.Inform
+	} else {
+		in.call.Inform = func(status int, h http.Header) { inform(w, status, h) }
 	}
 	in.call.BeginTrace(s.o.Sampler)
 	in.takeBody(w, r)
@@ -226,6 +235,16 @@ func announced(reply *stream.Reply) int64 {
 		}
 	}
 	return reply.Length
+}
+
+// inform sends an informational reply by way of net/http.
+func inform(w http.ResponseWriter, status int, h http.Header) {
+	to := w.Header()
+	maps.Copy(to, h)
+	w.WriteHeader(status)
+	for key := range h {
+		delete(to, key)
+	}
 }
 
 // begin sends the head of a reply by way of net/http.
