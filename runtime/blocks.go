@@ -16,7 +16,9 @@ type Declared struct {
 	SecretScopes  []resource.SecretScope
 	Resiliencies  []string // names of the resources
 	Endpoints     []resource.HTTPEndpoint
-	Sampling      *float64 // part of the traces that begin here which is recorded; nil: all
+	HTTPPipeline  []resource.Handler // middleware around the sidecar's HTTP API
+	AppPipeline   []resource.Handler // middleware around calls to apps that speak HTTP
+	Sampling      *float64           // part of the traces that begin here which is recorded; nil: all
 }
 
 // Declare replaces what is declared; nobody changes d afterwards.
@@ -48,6 +50,7 @@ func (s *Sidecar) newDeliverer() *deliver.Deliverer {
 	if p := s.o.App.Protocol; p == "grpc" || p == "grpcs" {
 		o.RPC = s.app
 	}
+	o.App = s.appCalls
 	return deliver.New(o)
 }
 

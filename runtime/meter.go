@@ -155,10 +155,10 @@ func (s *Sidecar) callApp(ctx context.Context, c *stream.Call) (*stream.Reply, e
 
 func (s *Sidecar) metered(ctx context.Context, c *stream.Call) (*stream.Reply, error) {
 	if s.meter == nil {
-		return s.app.Handle(ctx, c)
+		return s.appCalls.Handle(ctx, c)
 	}
 	began := time.Now()
-	reply, err := s.app.Handle(ctx, c)
+	reply, err := s.appCalls.Handle(ctx, c)
 	code := http.StatusInternalServerError
 	if err == nil {
 		code = reply.Status

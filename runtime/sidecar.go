@@ -80,6 +80,7 @@ type Options struct {
 type Sidecar struct {
 	o         Options
 	app       *appchan.App
+	appCalls  stream.Handler // app, with the middleware around calls to it
 	api       *api.API
 	in        *stream.Inbound
 	router    *router
@@ -123,6 +124,10 @@ func New(o Options) (s *Sidecar, err error) {
 	s.SetBalance(o.Balance, o.BalanceOthers)
 	if s.app, err = appchan.New(o.App); err != nil {
 		return nil, fmt.Errorf("preparing the channel to %s: %w", o.Instance, err)
+	}
+	s.appCalls = s.app
+	if p := o.App.Protocol; p != "grpc" && p != "grpcs" {
+		s.appCalls = s.newPipeline(func(d *Declared) []resource.Handler { return d.AppPipeline }).around(s.app)
 	}
 	if err := s.listen(); err != nil {
 		return nil, err
@@ -271,6 +276,7 @@ type server struct {
 func (s *Sidecar) servers() []server {
 	h := httpapi.Options{API: s.api, Recorder: s.o.Flows, Limits: &s.limits, Sampler: &s.sampler, Token: s.o.APIToken, Grace: s.o.Grace, Log: s.o.Log, Origins: s.o.Origins, LogCalls: s.o.LogCalls}
 	g := grpcapi.Options{API: s.api, Recorder: s.o.Flows, Limits: &s.limits, Sampler: &s.sampler, Token: s.o.APIToken, Grace: s.o.Grace, Pass: rpc.Around(s.policies(), s.router)}
+	h.Pipeline = s.newPipeline(func(d *Declared) []resource.Handler { return d.HTTPPipeline }).wrap
 	if s.meter != nil {
 		h.Observer, g.Observer = s.meter, s.meter.rpc
 	}
@@ -286,7 +292,7 @@ func (s *Sidecar) servers() []server {
 		all = append(all, server{"metrics", s.ln.Metrics, s.serveMetrics})
 	}
 	if s.ln.Public != nil {
-		h.Public, h.Token = true, ""
+		h.Public, h.Token, h.Pipeline = true, "", nil
 		all = append(all, server{"public API", s.ln.Public, httpapi.New(h).Serve})
 	}
 	return all

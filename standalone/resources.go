@@ -59,12 +59,17 @@ func (s *Sidecar) supply() (*supplies, error) {
 	for i := range configs {
 		have.want.Denied = append(have.want.Denied, configs[i].Denied...)
 		have.declared.SecretScopes = append(have.declared.SecretScopes, configs[i].SecretScopes...)
+		have.declared.HTTPPipeline = append(have.declared.HTTPPipeline, configs[i].HTTPPipeline...)
+		have.declared.AppPipeline = append(have.declared.AppPipeline, configs[i].AppPipeline...)
 		if configs[i].Sampling != nil {
 			have.declared.Sampling = configs[i].Sampling
 		}
 	}
 	if have.names, err = resolvers(configs); err != nil {
 		return nil, err
+	}
+	if errs := component.CheckPipelines(configs, have.want.Components); len(errs) > 0 {
+		return nil, fmt.Errorf("reading the configuration: %w", errs)
 	}
 	if err := component.Check(have.want.Components, have.want.Denied); err != nil {
 		return nil, fmt.Errorf("reading the resources: %w", err)

@@ -79,6 +79,8 @@ func supply(m *config.Mesh) (*supplies, error) {
 		c := &found.Configurations[i]
 		s.want.Denied = append(s.want.Denied, c.Denied...)
 		s.sidecars.SecretScopes = append(s.sidecars.SecretScopes, c.SecretScopes...)
+		s.sidecars.HTTPPipeline = append(s.sidecars.HTTPPipeline, c.HTTPPipeline...)
+		s.sidecars.AppPipeline = append(s.sidecars.AppPipeline, c.AppPipeline...)
 		if c.Sampling != nil {
 			s.sidecars.Sampling = c.Sampling
 		}
@@ -100,6 +102,7 @@ func supply(m *config.Mesh) (*supplies, error) {
 		s.sidecars.Resiliencies = append(s.sidecars.Resiliencies, found.Resiliency[i].Name)
 		errs = append(errs, resiliency.Check(&found.Resiliency[i])...)
 	}
+	errs = append(errs, component.CheckPipelines(found.Configurations, s.want.Components)...)
 	if more, ok := errors.AsType[resource.Errors](component.Check(s.want.Components, s.want.Denied)); ok {
 		errs = append(errs, more...)
 	}

@@ -1,5 +1,5 @@
 // Package component runs the state stores, brokers, bindings, secret stores,
-// configuration stores and locks of a mesh, and swaps them while they are used.
+// configuration stores, locks and HTTP middleware of a mesh, and swaps them while they are used.
 //
 // A Live holds them for all apps. Apply makes it hold others: the new ones are
 // started beside the old, requests move over, and the old ones close when their
@@ -30,6 +30,7 @@ const (
 	KindSecrets       Kind = "secretstores"
 	KindConfiguration Kind = "configuration"
 	KindLock          Kind = "lock"
+	KindMiddleware    Kind = "middleware"
 )
 
 // Condition says how a component is.

@@ -68,7 +68,8 @@ type backend struct {
 // makers is every type that exists, by type and, where there are several, by
 // "type/version".
 func makers() map[string]maker {
-	return map[string]maker{
+	all := middlewareMakers()
+	maps.Copy(all, map[string]maker{
 		"state.in-memory":     {new: stateBackend(newMemoryState)},
 		"state.sqlite":        {new: stateBackend(sqlite.NewSQLiteStateStore), dbs: []string{"connectionstring", "url"}},
 		"state.redis":         {new: stateBackend(stateredis.NewRedisStateStore)},
@@ -95,7 +96,8 @@ func makers() map[string]maker {
 		"configuration.postgresql": {new: configurationBackend(confpostgres.NewPostgresConfigurationStore), server: where{"connectionString", "5432"}},
 
 		"lock.redis": {new: lockBackend(lockredis.NewStandaloneRedisLock), server: where{"redisHost", "6379"}},
-	}
+	})
+	return all
 }
 
 // aliases are other names of types.

@@ -29,8 +29,13 @@ const advice = "raise header_limit of the app in mesh.toml (--read-buffer-size)"
 // Options are what a Server needs. API is needed.
 type Options struct {
 	API      *api.API
-	Recorder *flow.Recorder  // where invocations are recorded; nil: nowhere
-	Token    string          // what callers must send as dapr-api-token; "": nothing
+	Recorder *flow.Recorder // where invocations are recorded; nil: nowhere
+	Token    string         // what callers must send as dapr-api-token; "": nothing
+
+	// Pipeline gives the middleware that a request passes once it has shown the
+	// token, nil for none. An error answers the request. nil: there is none ever.
+	Pipeline func() (func(next http.Handler) http.Handler, error)
+
 	Limits   *stream.Limits  // of requests; nil: those of the zero value
 	Sampler  *stream.Sampler // of traces that begin here; nil: all are recorded
 	Grace    time.Duration   // how long calls may go on when the server stops
@@ -91,6 +96,17 @@ func (s *Server) serve(h route, w http.ResponseWriter, r *http.Request) {
 		}
 		// The app must not see the token with which it was called.
 		delete(r.Header, "Dapr-Api-Token")
+	}
+	if s.o.Pipeline != nil {
+		wrap, err := s.o.Pipeline()
+		if err != nil {
+			s.answer(w, nil, err)
+			return
+		}
+		if wrap != nil { // it may send the request another way
+			wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.route(r).serve(s, w, r) })).ServeHTTP(w, r)
+			return
+		}
 	}
 	h.serve(s, w, r)
 }
