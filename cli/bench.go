@@ -77,9 +77,10 @@ func bench(ctx context.Context, env Env, f benchFlags, app string) error {
 		}
 		all = append(all, series...)
 	}
+	fresh := all // of files alone, all of it is written
 	if f.count > 0 {
-		fresh, err := measureMesh(ctx, env, f, app)
-		if err != nil {
+		var err error
+		if fresh, err = measureMesh(ctx, env, f, app); err != nil {
 			return err
 		}
 		all = append(all, fresh...)
@@ -87,13 +88,12 @@ func bench(ctx context.Context, env Env, f benchFlags, app string) error {
 	if len(all) == 0 {
 		return usage(errors.New("there is nothing to show: --count is 0 and no file was given"))
 	}
-	show(env, all)
 	title := "round trips, " + time.Now().Format("2 January 2006 15:04")
 	for _, out := range []struct {
 		file  string
 		write func(io.Writer) error
 	}{
-		{f.csv, func(w io.Writer) error { return latency.WriteCSV(w, all) }},
+		{f.csv, func(w io.Writer) error { return latency.WriteCSV(w, fresh) }},
 		{f.svg, func(w io.Writer) error { return latency.SVG(w, title, all) }},
 		{f.png, func(w io.Writer) error { return latency.PNG(w, title, all) }},
 	} {
@@ -108,6 +108,13 @@ func bench(ctx context.Context, env Env, f benchFlags, app string) error {
 			return fmt.Errorf("writing the report: %w", err)
 		}
 	}
+	show(env, all)
+	for _, s := range fresh {
+		if n := s.Status[http.StatusNotFound]; n > 0 && f.path == "" {
+			_, _ = fmt.Fprintln(env.Stderr, "mesh: the app answers 404 to /: --path names a method that it has")
+			break
+		}
+	}
 	return nil
 }
 
@@ -119,8 +126,8 @@ func readSeries(file string) ([]*latency.Series, error) {
 	defer in.Close()
 	series, err := latency.Read(in, filepath.Base(file))
 	for _, s := range series {
-		if s.Name != filepath.Base(file) {
-			s.Name = filepath.Base(file) + ": " + s.Name
+		if base := filepath.Base(file); s.Name != base {
+			s.Name = strings.TrimSuffix(base, ".csv") + ": " + s.Name
 		}
 	}
 	return series, err
@@ -147,7 +154,7 @@ func benchTargets(m *state.Mesh, app, path string) ([]target, error) {
 	own := fmt.Sprintf("http://127.0.0.1:%d", callee.Instances[0].HTTPPort)
 	method := "/v1.0/invoke/" + callee.ID + "/method/" + strings.TrimPrefix(path, "/")
 	targets := []target{
-		{"healthz of the sidecar", own + "/v1.0/healthz/outbound"},
+		{"healthz of the sidecar", own + "/v1.0/healthz"},
 		{callee.ID + " through its sidecar", own + method},
 	}
 	for i := range m.Apps {
@@ -239,6 +246,7 @@ func show(env Env, all []*latency.Series) {
 	}
 	latency.Table(env.Stdout, all)
 	_, _ = fmt.Fprintln(env.Stdout)
+	latency.Compare(env.Stdout, all)
 	latency.Boxes(env.Stdout, all, width-8)
 	_, _ = fmt.Fprintln(env.Stdout)
 	for _, s := range all {

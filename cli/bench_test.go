@@ -19,7 +19,7 @@ func TestBenchTargets(t *testing.T) {
 		t.Fatalf("%v, %v", got, err)
 	}
 	for i, want := range []target{
-		{"healthz of the sidecar", "http://127.0.0.1:3500/v1.0/healthz/outbound"},
+		{"healthz of the sidecar", "http://127.0.0.1:3500/v1.0/healthz"},
 		{"orders through its sidecar", "http://127.0.0.1:3500/v1.0/invoke/orders/method/items?n=1"},
 		{"caller ▸ orders", "http://127.0.0.1:3501/v1.0/invoke/orders/method/items?n=1"},
 	} {

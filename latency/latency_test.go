@@ -158,6 +158,51 @@ func TestText(t *testing.T) {
 	}
 }
 
+func TestCompareSaysWhatHasChanged(t *testing.T) {
+	run := func(name string, totals ...time.Duration) *Series {
+		s := &Series{Name: name}
+		for i, d := range totals {
+			s.Samples = append(s.Samples, Sample{Start: time.Duration(i), Total: d})
+		}
+		return s
+	}
+	var b strings.Builder
+	Compare(&b, []*Series{run("before: healthz", 200*time.Microsecond), run("other", time.Second), run("healthz", 100*time.Microsecond)})
+	if want := "healthz: median 200µs → 100µs (-50 %), p99 200µs → 100µs (-50 %)\n"; b.String() != want {
+		t.Errorf("it says %q, want %q", b.String(), want)
+	}
+}
+
+// A run of which the second half is slow rises in the plot over time.
+func TestCourseOfARun(t *testing.T) {
+	s := &Series{Name: "rising"}
+	for i := range 1000 {
+		total := time.Millisecond
+		if i >= 500 {
+			total = 8 * time.Millisecond
+		}
+		s.Samples = append(s.Samples, Sample{Start: time.Duration(i) * time.Millisecond, Total: total})
+	}
+	parts := s.slices(10)
+	if len(parts) != 10 || parts[0].half.Median != time.Millisecond || parts[9].half.Median != 8*time.Millisecond || parts[9].at < 900*time.Millisecond {
+		t.Errorf("the parts of the run are %+v", parts)
+	}
+	marks, _ := course([]*Series{s}, 0)
+	var early, late int
+	for _, m := range marks {
+		if m.fill == colours()[0] && m.x1-m.x0 == 3 {
+			if m.x0 < (nameWidth+pictureWidth-40)/2 {
+				early = m.y0
+			} else {
+				late = m.y0
+			}
+		}
+	}
+	if late >= early || early == 0 {
+		t.Errorf("the fast half is drawn at %d, the slow one at %d", early, late)
+	}
+}
+
 func TestPictures(t *testing.T) {
 	var svg, pixels bytes.Buffer
 	if err := SVG(&svg, "a < b", sample()); err != nil || !strings.Contains(svg.String(), "a &lt; b") || !strings.Contains(svg.String(), "web ▸ orders") {
@@ -183,6 +228,7 @@ func FuzzRead(f *testing.F) {
 		var b strings.Builder
 		Table(&b, all)
 		Boxes(&b, all, 80)
+		Compare(&b, all)
 		if err := SVG(&bytes.Buffer{}, "fuzz", all); err != nil {
 			t.Error(err)
 		}

@@ -33,7 +33,8 @@ type mark struct {
 	end            bool   // the text ends there
 }
 
-// plot gives the marks of a picture of box plots and its height.
+// plot gives the marks of a picture, box plots and below them the course of the
+// runs, and its height.
 func plot(title string, all []*Series) ([]mark, int) {
 	a := newAxis(all, pictureWidth-nameWidth-40)
 	x := func(d time.Duration) int { return nameWidth + a.at(d) }
@@ -59,11 +60,14 @@ func plot(title string, all []*Series) ([]mark, int) {
 			marks = append(marks, mark{x0: x(d) - 2, y0: mid - 2, x1: x(d) + 2, y1: mid + 2, fill: "#cf222e"})
 		}
 	}
-	return marks, height
+	more, below := course(all, height+topMargin/2)
+	return append(marks, more...), height + topMargin/2 + below
 }
 
-// SVG writes a picture of box plots: the box is the middle half with the
-// median, whiskers reach to 1.5 times it, the dots are p99 and the maximum.
+// SVG writes a picture. Of the box plots the box is the middle half with the
+// median, whiskers reach to 1.5 times it, the dots are p99 and the maximum. In
+// the plot over time a bar is the middle half of a part of the run, and a dot
+// above it the slowest round trip.
 func SVG(w io.Writer, title string, all []*Series) error {
 	marks, height := plot(title, all)
 	var b strings.Builder
@@ -98,7 +102,7 @@ func PNG(w io.Writer, title string, all []*Series) error {
 			draw.Draw(img, box, image.NewUniform(rgb(m.fill)), image.Point{}, draw.Src)
 			continue
 		}
-		text := strings.ReplaceAll(m.text, "µ", "u") // the font is ASCII
+		text := strings.NewReplacer("µ", "u", "▸", ">").Replace(m.text) // the font is ASCII
 		x := m.x0
 		if m.end {
 			x -= pen.MeasureString(text).Ceil()

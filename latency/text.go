@@ -57,6 +57,31 @@ func Short(d time.Duration) string {
 	return fmt.Sprintf("%.2fs", d.Seconds())
 }
 
+// Compare says how the medians and the tails of runs against the same target
+// differ, the later ones from the first. Series of files are named FILE: TARGET.
+func Compare(w io.Writer, all []*Series) {
+	base := map[string]*Series{}
+	for _, s := range all {
+		_, target, found := strings.Cut(s.Name, ": ")
+		if !found {
+			target = s.Name
+		}
+		first := base[target]
+		if first == nil {
+			base[target] = s
+			continue
+		}
+		was, is := first.Summarize(Total), s.Summarize(Total)
+		fmt.Fprintf(w, "%s: median %s → %s (%s), p99 %s → %s (%s)\n", target,
+			Short(was.Median), Short(is.Median), change(was.Median, is.Median), Short(was.P99), Short(is.P99), change(was.P99, is.P99))
+	}
+}
+
+// change is the difference in per cent of the first.
+func change(was, is time.Duration) string {
+	return fmt.Sprintf("%+.0f %%", 100*(float64(is)/float64(max(1, was))-1))
+}
+
 // Boxes draws a box plot of the totals on one logarithmic axis: whiskers within
 // 1.5 times the middle half, p99 as ◆, the maximum as ×.
 func Boxes(w io.Writer, all []*Series, width int) {
