@@ -53,6 +53,9 @@ command = "APP wait SELF"
 	r := p.up()
 	r.ready("web", "client")
 	pid := r.instance("web").PID
+	if _, meta, err := r.get("web", "v1.0/metadata"); err != nil || !strings.Contains(meta, `"healthCheckPath":"/healthz"`) || !strings.Contains(meta, `"healthThreshold":2`) {
+		t.Errorf("the sidecar says of the check: %s %v", meta, err)
+	}
 	p.write("unwell", "")
 	r.await("the notice", func() bool { return strings.Contains(r.notice("health"), "503") })
 	answer := make(chan string, 1)

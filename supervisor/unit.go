@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"mesh/runtime"
+	"mesh/runtime/api"
 	"mesh/runtime/appchan"
 	"mesh/runtime/metrics"
 	"mesh/runtime/names"
@@ -161,7 +162,7 @@ func (s *Supervisor) newUnit(m *config.Mesh, a *config.App, index int) (_ *unit,
 		MetricsAddr: loopback(u.at.metrics), Metrics: reg, Grace: sidecarGrace, MaxBody: a.MaxBody, HeaderLimit: a.HeaderLimit,
 		Balance: runtime.Balance(a.Balance), BalanceOthers: runtime.Balance(m.Balance),
 		Env: func(name string) (string, bool) { v, ok := vars.value[name]; return v, ok },
-		App: opt, Transport: stream.Transport(m.Transport), Peers: s.peers, Names: u.finder,
+		App: opt, AppHealth: healthOf(a), Transport: stream.Transport(m.Transport), Peers: s.peers, Names: u.finder,
 		Policies: s.policies, Components: s.stock.live, Flows: s.o.Flows, APIToken: tokens.api, Shutdown: shutdown, Log: s.o.Log.With(slog.String("app", a.ID), slog.String("instance", u.name)),
 	})
 	if err != nil {
@@ -180,6 +181,15 @@ func (s *Supervisor) newUnit(m *config.Mesh, a *config.App, index int) (_ *unit,
 // `mesh stop`. Its sidecar stays bound, for the next start.
 func (u *unit) shutdown(bool) {
 	u.s.post(func() { u.command(state.Stop) })
+}
+
+// healthOf gives how the app's health is checked, as /v1.0/metadata tells it.
+func healthOf(a *config.App) *api.AppHealth {
+	h := a.Health
+	if h == nil {
+		return nil
+	}
+	return &api.AppHealth{Path: h.Path, Interval: h.Interval.String(), Timeout: h.Timeout.String(), Threshold: h.Threshold}
 }
 
 // peerAddr is where a sidecar listens for others. They come from other hosts

@@ -17,6 +17,9 @@ type Child struct {
 	terminal *os.File // our side of its terminal; nil without one
 	reading  sync.WaitGroup
 
+	memoryKills uint64 // of the system when it was started
+	memoryTold  bool   // whether the system tells
+
 	exited chan struct{}    // closed when the program itself has ended
 	state  *os.ProcessState // after exited; nil when waiting failed
 	at     time.Time        // of its end; after exited
@@ -126,6 +129,9 @@ func (c *Child) live(begun time.Time, std *stdio, last *tail) {
 	c.exit.Code = c.state.ExitCode()
 	if ws, ok := c.state.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
 		c.exit.Signal = ws.Signal()
+	}
+	if c.exit.Signal == syscall.SIGKILL || c.exit.Code == 128+int(syscall.SIGKILL) {
+		c.exit.killer = killerSince(c.memoryKills, c.memoryTold)
 	}
 }
 

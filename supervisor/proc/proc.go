@@ -66,8 +66,18 @@ type Exit struct {
 	Took   time.Duration  // from start to end
 	Left   []int          // processes that could not be ended: another user's, or stuck in the kernel
 
-	grace time.Duration // that was not enough; 0: it was killed before the grace was over
+	grace  time.Duration // that was not enough; 0: it was killed before the grace was over
+	killer killer
 }
+
+// killer is what is known of who has sent a SIGKILL that was not ours.
+type killer int
+
+const (
+	unknownKiller killer = iota
+	lackOfMemory         // the system has killed for lack of memory meanwhile
+	somebody             // it has not
+)
 
 // Success says whether the child ended by itself with code 0.
 func (e Exit) Success() bool { return e.Code == 0 && e.Signal == 0 }
@@ -92,29 +102,53 @@ func (e Exit) words() string {
 	case e.Asked:
 		return fmt.Sprintf("stopped with code %d", e.Code)
 	case e.Signal != 0:
-		return "killed by " + signalWords(e.Signal)
+		return "killed by " + e.signalWords(e.Signal)
 	case e.Code == 126:
 		return "exited with code 126 (the shell found the command but could not run it)"
 	case e.Code == 127:
 		return "exited with code 127 (the shell did not find the command)"
 	case e.Code > 128 && e.Code <= 128+31:
 		return fmt.Sprintf("exited with code %d (what a shell says of a program killed by %s)",
-			e.Code, signalWords(syscall.Signal(e.Code-128)))
+			e.Code, e.signalWords(syscall.Signal(e.Code-128)))
 	}
 	return fmt.Sprintf("exited with code %d", e.Code)
 }
 
 // signalWords gives the meaning of the signals that end a program by its own fault
 // or the system's.
-func signalWords(s syscall.Signal) string {
+func (e Exit) signalWords(s syscall.Signal) string {
 	why := map[syscall.Signal]string{
-		syscall.SIGKILL: " (out of memory?)",
+		syscall.SIGKILL: e.killer.words(),
 		syscall.SIGSEGV: " (it touched memory that is not its own)",
 		syscall.SIGBUS:  " (it touched memory that is not its own)",
 		syscall.SIGABRT: " (it gave up by itself)",
 		syscall.SIGPIPE: " (it wrote where nobody reads)",
 	}
 	return signalName(s) + why[s]
+}
+
+// words says what is known, and nothing when nothing is.
+func (k killer) words() string {
+	switch k {
+	case lackOfMemory:
+		return " (the system has just killed for lack of memory)"
+	case somebody:
+		return " (sent by another process; the system has not run out of memory)"
+	case unknownKiller:
+	}
+	return ""
+}
+
+// killerSince tells who may have sent a SIGKILL since memoryKills gave before.
+func killerSince(before uint64, told bool) killer {
+	now, tells := memoryKills()
+	switch {
+	case !told || !tells:
+		return unknownKiller
+	case now > before:
+		return lackOfMemory
+	}
+	return somebody
 }
 
 func join(pids []int) string {

@@ -57,6 +57,7 @@ func Start(s Spec, g *Guardian, out func(Line)) (*Child, error) {
 	}
 	started := make(chan error, 1)
 	begun := time.Now()
+	c.memoryKills, c.memoryTold = memoryKills()
 	go c.hold(path, argv, attr, started)
 	err = <-started
 	std.closeChild()
@@ -163,11 +164,11 @@ func (s *Spec) lookup(name string) (string, error) {
 			return filepath.Abs(at)
 		}
 	}
-	hint := ""
+	hint := "; is it installed?"
 	if info, err := os.Stat(filepath.Join(s.Dir, name)); err == nil && !info.IsDir() {
 		hint = fmt.Sprintf("; there is one in the app's folder, write ./%s to run it", name)
 	}
-	return "", fmt.Errorf("the command %q is not in PATH (%s)%s: %w", name, list, hint, exec.ErrNotFound)
+	return "", fmt.Errorf("the command %q is not in PATH%s: %w", name, hint, exec.ErrNotFound)
 }
 
 // explain puts what the system says of an execve into words.
