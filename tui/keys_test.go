@@ -107,7 +107,7 @@ func TestSortingKeepsLiveStreamsOnTop(t *testing.T) {
 	s.press(":")
 	s.text("sort colour")
 	s.press("enter")
-	s.shows("sort by one of route")
+	s.shows("sort by one of id, route")
 }
 
 func order(t *testing.T, frame string, texts ...string) {

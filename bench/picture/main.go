@@ -2,11 +2,14 @@
 // the documents are of real runs:
 //
 //	tmux capture-pane -e -p -t SESSION | go run ./bench/picture > docs/screen.svg
+//
+// With -light it is a terminal with a light background, for `mesh up --theme light`.
 package main
 
 import (
 	"bufio"
 	"cmp"
+	"flag"
 	"fmt"
 	"html"
 	"io"
@@ -21,16 +24,43 @@ const (
 	cellWidth  = 8.4 // pixels, of a 14 pixel monospace font
 	cellHeight = 18
 	margin     = 16
-	background = "#12151c"
-	foreground = "#c9d1d9"
 )
 
+// terminal is the colours that a user has chosen for his terminal.
+type terminal struct {
+	background, foreground string
+	basic                  [16]string
+}
+
+func dark() terminal {
+	return terminal{"#12151c", "#c9d1d9", [16]string{
+		"#1b1f27", "#f47067", "#57ab5a", "#c69026", "#539bf5", "#b083f0", "#39c5cf", "#c9d1d9",
+		"#636e7b", "#ff938a", "#6bc46d", "#daaa3f", "#6cb6ff", "#dcbdfb", "#56d4dd", "#f0f6fc",
+	}}
+}
+
+func light() terminal {
+	return terminal{"#ffffff", "#1f2328", [16]string{
+		"#24292f", "#cf222e", "#116329", "#7d4e00", "#0969da", "#8250df", "#1b7c83", "#6e7781",
+		"#57606a", "#a40e26", "#1a7f37", "#633c01", "#218bff", "#a475f9", "#3192aa", "#8c959f",
+	}}
+}
+
 func main() {
-	if err := draw(os.Stdin, os.Stdout); err != nil {
+	bright := flag.Bool("light", false, "a light background")
+	flag.Parse()
+	p := picture{dark()}
+	if *bright {
+		p = picture{light()}
+	}
+	if err := p.draw(os.Stdin, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "picture:", err)
 		os.Exit(1)
 	}
 }
+
+// picture draws a screen in the colours of a terminal.
+type picture struct{ terminal }
 
 // look is how a cell is drawn.
 type look struct {
@@ -38,7 +68,7 @@ type look struct {
 	bold, faint, reversed bool
 }
 
-func draw(in io.Reader, out io.Writer) error {
+func (p picture) draw(in io.Reader, out io.Writer) error {
 	var lines []string
 	for s := bufio.NewScanner(in); s.Scan(); {
 		lines = append(lines, s.Text())
@@ -50,23 +80,23 @@ func draw(in io.Reader, out io.Writer) error {
 	w := bufio.NewWriter(out)
 	width, height := float64(columns)*cellWidth+2*margin, len(lines)*cellHeight+2*margin
 	fmt.Fprintf(w, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %.0f %d" width="%.0f" font-family="ui-monospace,'DejaVu Sans Mono',Menlo,Consolas,monospace" font-size="14">`+"\n", width, height, width)
-	fmt.Fprintf(w, `<rect width="100%%" height="100%%" rx="8" fill="%s"/>`+"\n", background)
+	fmt.Fprintf(w, `<rect width="100%%" height="100%%" rx="8" fill="%s"/>`+"\n", p.background)
 	var now look
 	for row, l := range lines {
-		now = drawLine(w, l, row, now)
+		now = p.drawLine(w, l, row, now)
 	}
 	fmt.Fprintln(w, "</svg>")
 	return w.Flush()
 }
 
 // drawLine draws one line and gives the look that the next one begins with.
-func drawLine(w io.Writer, line string, row int, now look) look {
+func (p picture) drawLine(w io.Writer, line string, row int, now look) look {
 	column := 0
 	var state byte
 	var run strings.Builder
 	start, style := 0, now
 	flush := func() {
-		span(w, run.String(), start, column, row, style)
+		p.span(w, run.String(), start, column, row, style)
 		run.Reset()
 		start, style = column, now
 	}
@@ -76,7 +106,7 @@ func drawLine(w io.Writer, line string, row int, now look) look {
 		if width == 0 {
 			if params, ok := strings.CutPrefix(seq, "\x1b["); ok && strings.HasSuffix(params, "m") {
 				flush()
-				now = now.with(strings.TrimSuffix(params, "m"))
+				now = p.with(now, strings.TrimSuffix(params, "m"))
 				style = now
 			}
 			continue
@@ -88,13 +118,13 @@ func drawLine(w io.Writer, line string, row int, now look) look {
 	return now
 }
 
-func span(w io.Writer, text string, from, to, row int, s look) {
+func (p picture) span(w io.Writer, text string, from, to, row int, s look) {
 	if text == "" {
 		return
 	}
-	fg, bg := cmp.Or(s.fg, foreground), s.bg
+	fg, bg := cmp.Or(s.fg, p.foreground), s.bg
 	if s.reversed {
-		fg, bg = cmp.Or(s.bg, background), cmp.Or(s.fg, foreground)
+		fg, bg = cmp.Or(s.bg, p.background), cmp.Or(s.fg, p.foreground)
 	}
 	x, y := margin+float64(from)*cellWidth, margin+row*cellHeight
 	if bg != "" {
@@ -114,8 +144,8 @@ func span(w io.Writer, text string, from, to, row int, s look) {
 		x, y+cellHeight-5, fg, float64(to-from)*cellWidth, more, html.EscapeString(text))
 }
 
-// with gives the look after a "select graphic rendition" sequence.
-func (s look) with(params string) look {
+// with gives a look after a "select graphic rendition" sequence.
+func (t picture) with(s look, params string) look {
 	p := strings.FieldsFunc(params, func(r rune) bool { return r == ';' || r == ':' })
 	if len(p) == 0 {
 		return look{}
@@ -136,19 +166,19 @@ func (s look) with(params string) look {
 		case n == 27:
 			s.reversed = false
 		case n >= 30 && n <= 37:
-			s.fg = palette(n - 30)
+			s.fg = t.palette(n - 30)
 		case n >= 90 && n <= 97:
-			s.fg = palette(n - 82)
+			s.fg = t.palette(n - 82)
 		case n >= 40 && n <= 47:
-			s.bg = palette(n - 40)
+			s.bg = t.palette(n - 40)
 		case n >= 100 && n <= 107:
-			s.bg = palette(n - 92)
+			s.bg = t.palette(n - 92)
 		case n == 39:
 			s.fg = ""
 		case n == 49:
 			s.bg = ""
 		case n == 38 || n == 48:
-			color, used := extended(p[i+1:])
+			color, used := t.extended(p[i+1:])
 			i += used
 			if n == 38 {
 				s.fg = color
@@ -161,14 +191,14 @@ func (s look) with(params string) look {
 }
 
 // extended reads the colour after 38 or 48 and says how many parameters it had.
-func extended(p []string) (color string, used int) {
+func (t picture) extended(p []string) (color string, used int) {
 	number := func(i int) int {
 		n, _ := strconv.Atoi(p[i])
 		return n
 	}
 	switch {
 	case len(p) >= 2 && p[0] == "5":
-		return palette(number(1)), 2
+		return t.palette(number(1)), 2
 	case len(p) >= 4 && p[0] == "2":
 		return fmt.Sprintf("#%02x%02x%02x", number(1), number(2), number(3)), 4
 	}
@@ -176,16 +206,12 @@ func extended(p []string) (color string, used int) {
 }
 
 // palette gives one of the 256 colours.
-func palette(n int) string {
-	basic := []string{
-		"#1b1f27", "#f47067", "#57ab5a", "#c69026", "#539bf5", "#b083f0", "#39c5cf", "#c9d1d9",
-		"#636e7b", "#ff938a", "#6bc46d", "#daaa3f", "#6cb6ff", "#dcbdfb", "#56d4dd", "#f0f6fc",
-	}
+func (t picture) palette(n int) string {
 	switch {
 	case n < 0 || n > 255:
-		return foreground
+		return t.foreground
 	case n < 16:
-		return basic[n]
+		return t.basic[n]
 	case n < 232:
 		n -= 16
 		level := func(v int) int {

@@ -102,6 +102,18 @@ func (r *rate) at(now time.Time, i, n int) float64 {
 	return r.slots[s&(rateSlots-1)]
 }
 
+// sum gives the bytes of a flow in the slots that are kept.
+func (r *rates) sum(id string, now time.Time) (bytes float64) {
+	one := r.of[id]
+	if one == nil {
+		return 0
+	}
+	for i := range rateSlots {
+		bytes += one.at(now, i, rateSlots)
+	}
+	return bytes
+}
+
 func total(v *flow.View) uint64 {
 	return filter.Bytes(v, flow.Request) + filter.Bytes(v, flow.Reply)
 }

@@ -221,11 +221,13 @@ func (s *Streams) columns() []column[streamRow] {
 		return func(a, b *streamRow) int { return cmp.Compare(f(a), f(b)) }
 	}
 	return []column[streamRow]{
-		{title: "id", width: 4, drop: 9, draw: text(func(r *streamRow) (string, grid.Style) { return r.ID[:min(4, len(r.ID))], dim() })},
+		{title: "id", width: 4, drop: 9, draw: text(func(r *streamRow) (string, grid.Style) { return r.ID[:min(4, len(r.ID))], dim() }),
+			cmp: func(a, b *streamRow) int { return strings.Compare(a.ID, b.ID) }},
 		{title: "route", width: 20, grow: 2, draw: s.drawRoute, cmp: func(a, b *streamRow) int {
 			return cmp.Or(strings.Compare(a.Callee, b.Callee), strings.Compare(a.Path, b.Path))
 		}},
-		{title: "kind", width: 5, drop: 8, draw: text(func(r *streamRow) (string, grid.Style) { return kind(r.View), dim() })},
+		{title: "kind", width: 5, drop: 8, draw: text(func(r *streamRow) (string, grid.Style) { return kind(r.View), dim() }),
+			cmp: func(a, b *streamRow) int { return strings.Compare(kind(a.View), kind(b.View)) }},
 		{title: "age", width: 6, right: true, drop: 4, draw: number(func(r *streamRow) (string, grid.Style) {
 			return filter.Seconds(r.Age), s.w.Theme.Text
 		}), cmp: by(func(r *streamRow) int64 { return int64(r.Age) })},
@@ -244,16 +246,16 @@ func (s *Streams) columns() []column[streamRow] {
 		{title: "bytes", width: 6, right: true, drop: 2, draw: number(func(r *streamRow) (string, grid.Style) {
 			return size(total(r.View)), s.w.Theme.Text
 		}), cmp: by(func(r *streamRow) int64 { return int64(total(r.View)) })},
-		{title: "rate 8s", width: rateSlots, drop: 3, draw: s.drawRate},
-		{title: "gap p50", width: 7, right: true, drop: 11, draw: s.drawGap(func(p50, _ time.Duration) time.Duration { return p50 }), cmp: by(func(r *streamRow) int64 {
+		{title: "rate", width: rateSlots / 2, most: rateSlots, grow: 1, drop: 3, draw: s.drawRate, cmp: by(func(r *streamRow) int64 { return int64(s.rates.sum(r.ID, s.w.Now)) })},
+		{title: "gap p50", width: 7, right: true, drop: 10, draw: s.drawGap(func(p50, _ time.Duration) time.Duration { return p50 }), cmp: by(func(r *streamRow) int64 {
 			p50, _ := filter.GapQuantiles(r.View)
 			return int64(p50)
 		})},
-		{title: "gap p99", width: 7, right: true, drop: 10, draw: s.drawGap(func(_, p99 time.Duration) time.Duration { return p99 }), cmp: by(func(r *streamRow) int64 {
+		{title: "gap p99", width: 7, right: true, drop: 7, draw: s.drawGap(func(_, p99 time.Duration) time.Duration { return p99 }), cmp: by(func(r *streamRow) int64 {
 			_, p99 := filter.GapQuantiles(r.View)
 			return int64(p99)
 		})},
-		{title: "max gap", width: 7, right: true, drop: 7, draw: number(func(r *streamRow) (string, grid.Style) {
+		{title: "max gap", width: 7, right: true, drop: 11, draw: number(func(r *streamRow) (string, grid.Style) {
 			if g := filter.Gap(r.View); g > 0 {
 				return filter.Seconds(g), s.w.Theme.Text
 			}

@@ -30,15 +30,17 @@ func Dark() *Theme {
 // Light is for terminals with a light background.
 func Light() *Theme {
 	t := base()
-	t.Dim = fg(242)
-	t.Faint = fg(250)
-	t.Good, t.Warn, t.Info = fg(28), fg(130), fg(26)
+	t.Dim = fg(241)
+	t.Faint = fg(246)
+	t.Key = fg(25).Bold() // the 16 colours of many terminals are too bright for this
+	t.Good, t.Warn, t.Info = fg(22), fg(94), fg(25)
+	t.Bad, t.Blocked = fg(124).Bold(), fg(124)
 	t.Selected = grid.Style{BG: grid.Indexed(254), Attr: grid.Bold}
 	t.Bar = grid.Style{BG: grid.Indexed(255)}
 	t.Chunk, t.Many = fg(26), fg(19)
-	t.First, t.Held = fg(28).Bold(), fg(136)
-	t.Waiting = fg(249)
-	t.Names = []grid.Style{fg(25), fg(28), fg(94), fg(90), fg(30), fg(130), fg(61), fg(100)}
+	t.First, t.Held = fg(22).Bold(), fg(130)
+	t.Waiting = fg(245)
+	t.Names = []grid.Style{fg(25), fg(22), fg(94), fg(90), fg(23), fg(88), fg(54), fg(58)}
 	return t
 }
 
