@@ -46,6 +46,10 @@ func (s *Sidecar) newDeliverer() *deliver.Deliverer {
 	}
 	o := deliver.Options{
 		AppID: s.o.AppID, Components: s.components(), App: s.app, Gate: s.app, Flows: s.o.Flows, Log: s.o.Log,
+		Policies: s.o.Policies,
+	}
+	if s.meter != nil {
+		o.Delivered = s.meter.delivered
 	}
 	if p := s.o.App.Protocol; p == "grpc" || p == "grpcs" {
 		o.RPC = s.app

@@ -24,7 +24,8 @@ import (
 
 // meter counts what a sidecar does. It is the observer of its APIs.
 type meter struct {
-	to *metrics.Registry
+	to        *metrics.Registry
+	namespace string
 
 	often atomic.Pointer[map[labels]*httpSeries] // what was looked for before
 	mu    sync.Mutex                             // held while often is replaced
@@ -45,9 +46,9 @@ type httpSeries struct{ requests, responses, latency *metrics.Series }
 // maxOften bounds what is remembered. Methods are any word of a client's.
 const maxOften = 500
 
-func newMeter(to *metrics.Registry) *meter {
+func newMeter(to *metrics.Registry, namespace string) *meter {
 	m := &meter{
-		to: to, requests: metrics.HTTPRequests(), responses: metrics.HTTPResponses(), latency: metrics.HTTPLatency(),
+		to: to, namespace: namespace, requests: metrics.HTTPRequests(), responses: metrics.HTTPResponses(), latency: metrics.HTTPLatency(),
 		calls: metrics.AppCalls(), callLatency: metrics.AppLatency(), rpcs: metrics.RPCs(), appRPCs: metrics.AppRPCs(),
 		failures: metrics.ErrorCodes(), policies: metrics.PolicyRuns(), struck: metrics.PolicyActivations(),
 	}

@@ -133,7 +133,7 @@ func New(o Options) (s *Sidecar, err error) {
 		return nil, err
 	}
 	if o.Metrics != nil {
-		s.meter = newMeter(o.Metrics)
+		s.meter = newMeter(o.Metrics, o.Namespace)
 		if o.Policies != nil {
 			s.meter.circuits(o.Policies)
 		}
@@ -174,10 +174,15 @@ func (s *Sidecar) newAPI() *api.API {
 	if s.deliver != nil {
 		watcher = s.deliver
 	}
+	var used func(api.Use)
+	if s.meter != nil {
+		used = s.meter.used
+	}
 	a := api.New(api.Options{
 		AppID: s.o.AppID, Namespace: s.o.Namespace, Version: s.o.Version,
 		App: conn, Invoke: s.policies().Wrap(r), Ready: s.ready, OutboundReady: s.o.Ready, Shutdown: s.o.Shutdown,
 		Components: s.components(), Flows: s.o.Flows, Inventory: s.inventory, Watcher: watcher, MaxBody: s.limits.Body,
+		Policies: s.o.Policies, Used: used,
 		SecretScopes: func() []resource.SecretScope { return s.declared.Load().SecretScopes },
 	})
 	for key, value := range s.o.Metadata {

@@ -95,6 +95,7 @@ func (s *Sidecar) restock(ctx context.Context, have *supplies) {
 	targets := map[string]policy.Policy{}
 	resiliency.Add(targets, have.policies, s.policed, s.policies)
 	s.policies.Set(targets)
+	s.policies.SetComponents(resiliency.Components(have.policies, s.policed, s.policies))
 	s.policed = have.policies
 	if err := s.stock.Apply(ctx, have.want); err != nil && ctx.Err() == nil {
 		s.o.Log.ErrorContext(ctx, "the components are not those that are declared", slog.Any("error", err))

@@ -47,12 +47,27 @@ func faults(m *config.Mesh) []policy.Fault {
 	return all
 }
 
+// outbound adds what mesh.toml says of components to their policies; it wins.
+// What is the name of an app is about the app.
+func outbound(all map[policy.Component][]policy.Scoped, m *config.Mesh, h *supplies, targets map[string]policy.Policy) {
+	for i := range h.want.Components {
+		name := h.want.Components[i].Name
+		if _, said := m.Resiliency[name]; said && m.Find(name) == nil {
+			c := policy.Component{Name: name}
+			all[c] = append([]policy.Scoped{{Policy: targets[name]}}, all[c]...)
+		}
+	}
+}
+
 // adoptPolicies makes the policies and faults of m those of the mesh. Faults
 // are left as the user has switched them unless the file changes them.
 func (s *Supervisor) adoptPolicies(m *config.Mesh, h *supplies, old *config.Mesh) {
 	targets := policies(m, old, s.policies)
 	resiliency.Add(targets, h.resiliency, s.stock.have.resiliency, s.policies)
 	s.policies.Set(targets)
+	components := resiliency.Components(h.resiliency, s.stock.have.resiliency, s.policies)
+	outbound(components, m, h, targets)
+	s.policies.SetComponents(components)
 	if old == nil || !maps.Equal(m.Faults, old.Faults) {
 		fresh := faults(m)
 		for _, f := range s.policies.Faults.All() {

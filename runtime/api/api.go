@@ -11,6 +11,7 @@ import (
 
 	"mesh/runtime/component"
 	"mesh/runtime/flow"
+	"mesh/runtime/policy"
 	"mesh/runtime/resource"
 	"mesh/runtime/stream"
 )
@@ -26,6 +27,8 @@ type Options struct {
 	Components   *component.App                // what the app sees of the mesh's components; nil: there are none
 	SecretScopes func() []resource.SecretScope // which secrets apps may read; nil: all
 	Flows        *flow.Recorder                // records what building blocks do; nil: nothing does
+	Policies     *policy.Book                  // of components; nil: there are none
+	Used         func(Use)                     // told of every call of a component; nil: nobody is
 
 	// MaxBody is the most, in bytes, of a payload that is held whole; 0, or
 	// nil: as package component and the dialects have it.

@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"io"
+	"sync/atomic"
 
 	"mesh/runtime/component"
 	"mesh/runtime/flow"
+	"mesh/runtime/policy"
 )
 
 // Payload is what goes through a binding.
@@ -23,7 +25,9 @@ func (a *API) InvokeBinding(ctx context.Context, name, operation string, p Paylo
 	if operation == "" {
 		return Payload{}, noOperation(name)
 	}
-	answer, err = a.o.Components.Binding(name).Invoke(ctx, operation, p)
+	answer, err = through(ctx, a, name, func(ctx context.Context) (Payload, error) {
+		return a.o.Components.Binding(name).Invoke(ctx, operation, p)
+	})
 	if err != nil {
 		return Payload{}, bindingError(name, err)
 	}
@@ -43,13 +47,27 @@ func (a *API) StreamBinding(ctx context.Context, name, operation string, in Stre
 	if operation == "" {
 		return Stream{}, noOperation(name)
 	}
-	if in.Body != nil {
-		in.Body = &marked{ReadCloser: in.Body, flow: f.Flow, dir: flow.Request, hop: flow.CallerIn}
-	}
 	if in.Limit == 0 && a.o.MaxBody != nil {
 		in.Limit = a.o.MaxBody()
 	}
-	answer, err = a.o.Components.Binding(name).Stream(ctx, operation, in)
+	body := in.Body
+	answer, err = through(ctx, a, name, func(ctx context.Context) (Stream, error) {
+		once := in
+		var sent *marked
+		if body != nil {
+			sent = &marked{ReadCloser: body, flow: f.Flow, dir: flow.Request, hop: flow.CallerIn}
+			once.Body = sent
+		}
+		got, err := a.o.Components.Binding(name).Stream(ctx, operation, once)
+		switch {
+		case err == nil:
+		case in.Again != nil:
+			body = in.Again()
+		case sent != nil && sent.begun.Load():
+			err = policy.Final(err) // it cannot be sent a second time
+		}
+		return got, err
+	})
 	if err != nil {
 		return Stream{}, bindingError(name, err)
 	}
@@ -89,9 +107,12 @@ type marked struct {
 	hop  flow.Hop
 	end  func(error) // told how it ended, once; may be nil
 	err  error       // that reading met
+
+	begun atomic.Bool // something was read
 }
 
 func (m *marked) Read(p []byte) (int, error) {
+	m.begun.Store(true)
 	n, err := m.ReadCloser.Read(p)
 	if n > 0 {
 		m.flow.Mark(m.dir, m.hop, n)

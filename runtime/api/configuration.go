@@ -13,7 +13,9 @@ type ConfigurationValue = component.Value
 func (a *API) Configuration(ctx context.Context, store string, names []string, metadata map[string]string) (all map[string]ConfigurationValue, err error) {
 	f := a.record("configuration", store, "get", keys(len(names), func(i int) string { return names[i] }), 0)
 	defer func() { f.end(0, err) }()
-	all, err = a.o.Components.Configuration(store).Get(ctx, names, metadata)
+	all, err = through(ctx, a, store, func(ctx context.Context) (map[string]ConfigurationValue, error) {
+		return a.o.Components.Configuration(store).Get(ctx, names, metadata)
+	})
 	if err != nil {
 		return nil, configurationError(err, store, ErrConfigurationGet, "failed to get "+keys(len(names), func(i int) string { return names[i] }))
 	}

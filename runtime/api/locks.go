@@ -18,7 +18,9 @@ func (a *API) TryLock(ctx context.Context, store, id, owner string, seconds int3
 	case seconds <= 0:
 		return false, Errorf(ErrMalformedRequest, "ExpiryInSeconds is not positive in lock store %s", store)
 	}
-	got, err = a.o.Components.Locks(store).TryLock(ctx, id, owner, seconds)
+	got, err = through(ctx, a, store, func(ctx context.Context) (bool, error) {
+		return a.o.Components.Locks(store).TryLock(ctx, id, owner, seconds)
+	})
 	if err != nil {
 		return false, lockError(err, store, ErrTryLock, "failed to try acquiring lock")
 	}
@@ -37,7 +39,9 @@ func (a *API) Unlock(ctx context.Context, store, id, owner string) (status int32
 	case owner == "":
 		return failed, Errorf(ErrMalformedRequest, "LockOwner is empty in lock store %s", store)
 	}
-	done, err := a.o.Components.Locks(store).Unlock(ctx, id, owner)
+	done, err := through(ctx, a, store, func(ctx context.Context) (component.Unlocked, error) {
+		return a.o.Components.Locks(store).Unlock(ctx, id, owner)
+	})
 	if err != nil {
 		return failed, lockError(err, store, ErrUnlock, "failed to release lock")
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -47,7 +48,8 @@ func (a *API) Publish(ctx context.Context, p Publish) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := broker.Publish(ctx, m); err != nil {
+	err = a.outbound(ctx, p.PubSub, func(ctx context.Context) error { return broker.Publish(ctx, m) })
+	if err != nil {
 		return publishError(err, p.PubSub, p.Topic)
 	}
 	return nil
@@ -82,7 +84,16 @@ func (a *API) PublishAll(ctx context.Context, p Publish, entries []Entry) (faile
 		}
 		messages[i].ID = e.ID
 	}
-	if err := broker.PublishAll(ctx, p.Topic, messages, p.Metadata); err != nil {
+	err = a.outbound(ctx, p.PubSub, func(ctx context.Context) error {
+		err := broker.PublishAll(ctx, p.Topic, messages, p.Metadata)
+		if failed := failures(err); len(failed) > 0 { // a second try is only for those
+			messages = slices.DeleteFunc(messages, func(m *component.Message) bool {
+				return !slices.ContainsFunc(failed, func(f FailedEntry) bool { return f.ID == m.ID })
+			})
+		}
+		return err
+	})
+	if err != nil {
 		failed := failures(err)
 		if len(failed) == 0 {
 			for i := range entries {

@@ -1,10 +1,13 @@
 package api
 
 import (
+	"context"
 	"errors"
+	"time"
 
 	"mesh/runtime/component"
 	"mesh/runtime/flow"
+	"mesh/runtime/policy"
 )
 
 // record begins the flow of a call to a component; n is the size of what is
@@ -14,14 +17,37 @@ func (a *API) record(kind, component, verb, path string, n int) recorded {
 	if n > 0 {
 		f.Mark(flow.Request, flow.CallerIn, n)
 	}
-	return recorded{f}
+	r := recorded{Flow: f}
+	if a.o.Used != nil {
+		r.used, r.use, r.began = a.o.Used, Use{Kind: kind, Component: component, Operation: verb, Path: path}, time.Now()
+	}
+	return r
+}
+
+// Use is a call of a component that has ended.
+type Use struct {
+	Kind, Component string // kind as that of its flow: state, publish …
+	Operation       string
+	Path            string // the topic, the keys
+	Took            time.Duration
+	Failed          bool
 }
 
 // recorded is the flow of a call to a component.
-type recorded struct{ *flow.Flow }
+type recorded struct {
+	*flow.Flow
+
+	used  func(Use) // nil: nobody is told
+	use   Use
+	began time.Time
+}
 
 // end says how the call ended; n is the size of what came back.
 func (r recorded) end(n int, err error) {
+	if r.used != nil {
+		r.use.Took, r.use.Failed = time.Since(r.began), err != nil
+		r.used(r.use)
+	}
 	if r.Flow == nil {
 		return
 	}
@@ -53,4 +79,33 @@ func info(reason string) Detail {
 // resourceInfo is the detail that names a component.
 func resourceInfo(kind, name string) Detail {
 	return Detail{Type: "ResourceInfo", ResourceType: kind, ResourceName: name}
+}
+
+// outbound runs a call of a component under the policies for it.
+func (a *API) outbound(ctx context.Context, component string, f func(context.Context) error) error {
+	return a.o.Policies.Outbound(ctx, a.o.AppID, component, func(ctx context.Context) error {
+		err := f(ctx)
+		if callersFault(err) {
+			return policy.Final(err)
+		}
+		return err
+	})
+}
+
+// through is outbound for calls that give something.
+func through[T any](ctx context.Context, a *API, component string, f func(context.Context) (T, error)) (v T, err error) {
+	err = a.outbound(ctx, component, func(ctx context.Context) (err error) {
+		v, err = f(ctx)
+		return err
+	})
+	return v, err
+}
+
+// callersFault says whether an error would come again for as long as the caller
+// asks for the same.
+func callersFault(err error) bool {
+	_, notThere := errors.AsType[*component.NotFoundError](err)
+	_, tag := errors.AsType[*component.ETagError](err)
+	_, size := errors.AsType[*component.PayloadError](err)
+	return notThere || tag || size || errors.Is(err, component.ErrKey) || errors.Is(err, component.ErrUnsupported)
 }

@@ -16,7 +16,9 @@ func (a *API) Secret(ctx context.Context, store, key string, metadata map[string
 		e.Details = []Detail{info("DAPR_SECRET_PERMISSION_DENIED"), resourceInfo("secretstore", store)}
 		return nil, e
 	}
-	data, err = a.o.Components.Secrets(store).Get(ctx, key, metadata)
+	data, err = through(ctx, a, store, func(ctx context.Context) (map[string]string, error) {
+		return a.o.Components.Secrets(store).Get(ctx, key, metadata)
+	})
 	if err != nil {
 		return nil, secretError(err, store, "failed getting secret with key "+key+" from secret store "+store)
 	}
@@ -27,7 +29,9 @@ func (a *API) Secret(ctx context.Context, store, key string, metadata map[string
 func (a *API) Secrets(ctx context.Context, store string, metadata map[string]string) (all map[string]map[string]string, err error) {
 	f := a.record("secret", store, "get all", "", 0)
 	defer func() { f.end(0, err) }()
-	all, err = a.o.Components.Secrets(store).All(ctx, metadata)
+	all, err = through(ctx, a, store, func(ctx context.Context) (map[string]map[string]string, error) {
+		return a.o.Components.Secrets(store).All(ctx, metadata)
+	})
 	if err != nil {
 		return nil, secretError(err, store, "failed getting secrets from secret store "+store)
 	}

@@ -24,7 +24,7 @@ type StatePage = component.Page
 func (a *API) GetState(ctx context.Context, store string, g StateGet) (item StateItem, err error) {
 	f := a.record("state", store, "get", g.Key, 0)
 	defer func() { f.end(len(item.Value), err) }()
-	item, err = a.o.Components.State(store).Get(ctx, g)
+	item, err = through(ctx, a, store, func(ctx context.Context) (StateItem, error) { return a.o.Components.State(store).Get(ctx, g) })
 	if err != nil {
 		return StateItem{}, a.stateError(err, store, ErrStateGet, "fail to get "+g.Key+" from state store "+store)
 	}
@@ -42,7 +42,9 @@ func (a *API) GetStates(ctx context.Context, store string, gets []StateGet, para
 		}
 		f.end(n, err)
 	}()
-	items, err = a.o.Components.State(store).GetAll(ctx, gets, parallel)
+	items, err = through(ctx, a, store, func(ctx context.Context) ([]StateItem, error) {
+		return a.o.Components.State(store).GetAll(ctx, gets, parallel)
+	})
 	if err != nil {
 		return nil, a.stateError(err, store, ErrStateBulkGet, "fail to get keys from state store "+store)
 	}
@@ -53,10 +55,14 @@ func (a *API) GetStates(ctx context.Context, store string, gets []StateGet, para
 func (a *API) SaveState(ctx context.Context, store string, puts []StatePut) (err error) {
 	f := a.record("state", store, "save", putKeys(puts), putSize(puts))
 	defer func() { f.end(0, err) }()
-	if err := a.o.Components.State(store).Put(ctx, puts...); err != nil {
+	if err := a.put(ctx, store, puts); err != nil {
 		return a.stateError(err, store, ErrStateSave, "failed saving state in state store "+store)
 	}
 	return nil
+}
+
+func (a *API) put(ctx context.Context, store string, puts []StatePut) error {
+	return a.outbound(ctx, store, func(ctx context.Context) error { return a.o.Components.State(store).Put(ctx, puts...) })
 }
 
 // DeleteState deletes keys, each by itself.
@@ -66,7 +72,7 @@ func (a *API) DeleteState(ctx context.Context, store string, puts []StatePut) (e
 	for i := range puts {
 		puts[i].Delete = true
 	}
-	if err := a.o.Components.State(store).Put(ctx, puts...); err != nil {
+	if err := a.put(ctx, store, puts); err != nil {
 		return a.stateError(err, store, ErrStateDelete, "failed deleting state with key "+putKeys(puts))
 	}
 	return nil
@@ -76,7 +82,9 @@ func (a *API) DeleteState(ctx context.Context, store string, puts []StatePut) (e
 func (a *API) TransactState(ctx context.Context, store string, puts []StatePut, metadata map[string]string) (err error) {
 	f := a.record("state", store, "transaction", putKeys(puts), putSize(puts))
 	defer func() { f.end(0, err) }()
-	err = a.o.Components.State(store).Transact(ctx, puts, metadata)
+	err = a.outbound(ctx, store, func(ctx context.Context) error {
+		return a.o.Components.State(store).Transact(ctx, puts, metadata)
+	})
 	if errors.Is(err, component.ErrUnsupported) {
 		e := Wrap(ErrStateStoreNotSupported, err, "state store %s doesn't support transactions", store)
 		e.GRPC, e.Details = grpcUnimplemented, []Detail{info("DAPR_STATE_TRANSACTIONS_NOT_SUPPORTED"), resourceInfo("state", store)}
@@ -92,7 +100,9 @@ func (a *API) TransactState(ctx context.Context, store string, puts []StatePut, 
 func (a *API) QueryState(ctx context.Context, store string, query []byte, metadata map[string]string) (page StatePage, err error) {
 	f := a.record("state", store, "query", "", len(query))
 	defer func() { f.end(0, err) }()
-	page, err = a.o.Components.State(store).Query(ctx, query, metadata)
+	page, err = through(ctx, a, store, func(ctx context.Context) (StatePage, error) {
+		return a.o.Components.State(store).Query(ctx, query, metadata)
+	})
 	if errors.Is(err, component.ErrUnsupported) {
 		e := Wrap(ErrStateStoreNotSupported, err, "state store %s does not support querying", store)
 		e.Details = []Detail{info("DAPR_STATE_QUERYING_NOT_SUPPORTED"), resourceInfo("state", store)}

@@ -19,7 +19,8 @@ type Stream struct {
 	// Decode says that the payload is a value of a JSON request, which a binding
 	// may decode from base64 as its documentation says; else it is taken as it is.
 	Decode bool
-	Limit  int64 // largest payload for bindings that take it in one piece; 0: MaxPayload
+	Again  func() io.ReadCloser // gives Body anew; nil: it can be read once
+	Limit  int64                // largest payload for bindings that take it in one piece; 0: MaxPayload
 }
 
 // MaxPayload is the largest payload, in bytes, for bindings that take it in one

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"time"
 
 	"mesh/runtime/component"
 	"mesh/runtime/flow"
@@ -23,11 +24,16 @@ func (s *session) read(ctx context.Context, name string) {
 	s.o.Components.Binding(name).Read(ctx, func(hctx context.Context, p component.Payload) (answer []byte, err error) {
 		hctx, stop := s.outlive(hctx)
 		defer stop()
-		f := s.o.Flows.Begin(flow.Head{Caller: name, Callee: s.o.AppID, Verb: "event", Path: "/" + bindingPath(s.o.Components, name), Kind: "binding"})
-		defer func() { f.End(err) }()
-		f.Mark(flow.Request, flow.CallerIn, len(p.Data))
-		answer, err = s.app.event(hctx, f, name, p)
-		f.Mark(flow.Reply, flow.CallerOut, len(answer))
+		began := time.Now()
+		err = s.inbound(hctx, name, func(ctx context.Context) (err error) {
+			f := s.o.Flows.Begin(flow.Head{Caller: name, Callee: s.o.AppID, Verb: "event", Path: "/" + bindingPath(s.o.Components, name), Kind: "binding"})
+			defer func() { f.End(err) }()
+			f.Mark(flow.Request, flow.CallerIn, len(p.Data))
+			answer, err = s.app.event(ctx, f, name, p)
+			f.Mark(flow.Reply, flow.CallerOut, len(answer))
+			return err
+		})
+		s.tell("binding", name, "", began, err)
 		return answer, err
 	})
 }

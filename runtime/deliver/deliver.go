@@ -18,6 +18,7 @@ import (
 
 	"mesh/runtime/component"
 	"mesh/runtime/flow"
+	"mesh/runtime/policy"
 	"mesh/runtime/resource"
 	"mesh/runtime/stream"
 )
@@ -35,7 +36,8 @@ type RPC interface {
 	Callback(ctx context.Context, c *stream.Call, req, answer proto.Message) error
 }
 
-// Options are what a Deliverer needs. All but RPC and Flows must be set.
+// Options are what a Deliverer needs. AppID, Components, App, Gate and Log must be
+// set.
 type Options struct {
 	AppID      string
 	Components *component.App
@@ -43,6 +45,8 @@ type Options struct {
 	RPC        RPC // how to reach an app that speaks gRPC; nil: it speaks HTTP
 	Gate       Gate
 	Flows      *flow.Recorder // nil: nothing is recorded
+	Policies   *policy.Book   // of components; nil: there are none
+	Delivered  func(Outcome)  // told of every delivery; nil: nobody is
 	Log        *slog.Logger
 }
 

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"time"
 
 	"mesh/runtime/component"
 	"mesh/runtime/flow"
+	"mesh/runtime/policy"
 	"mesh/runtime/stream"
 )
 
@@ -29,12 +31,17 @@ type delivery struct {
 // deliver hands one message to the app. An error makes the broker deliver it
 // again.
 func (s *session) deliver(ctx context.Context, sub *Subscription, broker *component.PubSub, m *component.Message) error {
+	began := time.Now()
 	d, err := open(sub, m)
 	if err == nil {
-		f := s.begin(d, len(m.Data))
-		err = s.app.message(ctx, f, d)
-		f.End(err)
+		err = s.inbound(ctx, sub.PubSub, func(ctx context.Context) error {
+			f := s.begin(d, len(m.Data))
+			err := s.app.message(ctx, f, d)
+			f.End(err)
+			return err
+		})
 	}
+	s.tell("delivery", sub.PubSub, sub.Topic, began, err)
 	return s.settle(ctx, sub, broker, m, err)
 }
 
@@ -111,17 +118,48 @@ func (s *session) deliverAll(ctx context.Context, sub *Subscription, broker *com
 			some = append(some, opened[i])
 			size += len(all[i].Data)
 		}
-		f := s.begin(some[0], size)
-		said := s.app.messages(ctx, f, some)
+		began := time.Now()
+		said := s.bulk(ctx, sub, some, size)
 		for n, i := range members {
 			errs[i] = said[n]
+			s.tell("delivery", sub.PubSub, sub.Topic, began, said[n])
 		}
-		f.End(errors.Join(said...))
 	}
 	for i, m := range all {
 		errs[i] = s.settle(ctx, sub, broker, m, errs[i])
 	}
 	return errs
+}
+
+// bulk hands over messages of one path, and gives an error for each. A second
+// try is only for those that the app did not take.
+func (s *session) bulk(ctx context.Context, sub *Subscription, all []*delivery, size int) []error {
+	said := make([]error, len(all))
+	left := make([]int, len(all)) // indices of those to be tried
+	for i := range left {
+		left[i] = i
+	}
+	_ = s.inbound(ctx, sub.PubSub, func(ctx context.Context) error { // what it gives is in said
+		some := make([]*delivery, len(left))
+		for n, i := range left {
+			some[n] = all[i]
+		}
+		f := s.begin(some[0], size)
+		got := s.app.messages(ctx, f, some)
+		err := errors.Join(got...)
+		f.End(err)
+		var again []int
+		for n, i := range left {
+			if said[i] = got[n]; got[n] != nil && !settled(got[n]) {
+				again = append(again, i)
+			}
+		}
+		if left = again; len(left) == 0 {
+			return policy.Final(err)
+		}
+		return err
+	})
+	return said
 }
 
 // alike gives the same error for every one of n messages.

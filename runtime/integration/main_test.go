@@ -14,6 +14,9 @@ import (
 	"mesh/runtime/appchan"
 	"mesh/runtime/component"
 	"mesh/runtime/flow"
+	"mesh/runtime/metrics"
+	"mesh/runtime/policy"
+	"mesh/runtime/resiliency"
 	"mesh/runtime/resource"
 )
 
@@ -27,12 +30,18 @@ type rig struct {
 	peers *runtime.Peers
 	flows *flow.Recorder
 	base  string // the HTTP API of "pub", an app without a port
+
+	policies *policy.Book
+	counts   map[string]*metrics.Registry // by app
 }
 
 // newRig starts the components that the YAML declares, and the app "pub".
 func newRig(t *testing.T, yaml string) *rig {
 	t.Helper()
-	r := &rig{t: t, live: component.New(component.Options{Dir: t.TempDir()}), peers: runtime.NewPeers(), flows: flow.NewRecorder()}
+	r := &rig{
+		t: t, live: component.New(component.Options{Dir: t.TempDir()}), peers: runtime.NewPeers(), flows: flow.NewRecorder(),
+		policies: &policy.Book{}, counts: map[string]*metrics.Registry{},
+	}
 	r.run("the components", r.live.Run)
 	r.apply(yaml)
 	for _, s := range r.live.Status() {
@@ -51,6 +60,7 @@ func (r *rig) apply(yaml string) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
+	r.policies.SetComponents(resiliency.Components(found.Resiliency, nil, r.policies))
 	if err := r.live.Apply(r.t.Context(), component.Desired{Components: found.Components, Apps: []string{"pub", "sub"}}); err != nil {
 		r.t.Fatal(err)
 	}
@@ -72,7 +82,9 @@ func (r *rig) run(what string, f func(context.Context) error) {
 // sidecar runs the sidecar of an app and gives the address of its HTTP API.
 func (r *rig) sidecar(app, addr string) string {
 	r.t.Helper()
+	r.counts[app] = metrics.New(app)
 	s, err := runtime.New(runtime.Options{
+		Metrics: r.counts[app], Policies: r.policies,
 		AppID: app, HTTP: "127.0.0.1:0", GRPC: "127.0.0.1:0", Internal: "127.0.0.1:0",
 		Peers: r.peers, Components: r.live, Flows: r.flows, App: appchan.Options{Addr: addr, Hold: patience, MaxHeld: 100},
 	})

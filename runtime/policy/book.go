@@ -15,7 +15,8 @@ import (
 type Book struct {
 	Faults Faults
 
-	targets atomic.Pointer[map[string]Policy]
+	targets    atomic.Pointer[map[string]Policy]
+	components atomic.Pointer[map[Component][]Scoped]
 }
 
 // Set replaces the policies; the map is not to be changed afterwards. Calls

@@ -85,7 +85,8 @@ func (s *Server) readBinding(w http.ResponseWriter, r *http.Request, in *api.Str
 	if len(data) > 0 && data[0] == '"' && json.Unmarshal(data, &text) == nil {
 		data = []byte(text) // the text itself, without its quotes
 	}
-	in.Body, in.Size, in.Decode = io.NopCloser(bytes.NewReader(data)), int64(len(data)), true
+	in.Again = func() io.ReadCloser { return io.NopCloser(bytes.NewReader(data)) }
+	in.Body, in.Size, in.Decode = in.Again(), int64(len(data)), true
 	in.Metadata = merge(in.Metadata, req.Metadata)
 	return req.Operation, true
 }
