@@ -4,11 +4,18 @@
 //	tmux capture-pane -e -p -t SESSION | go run ./bench/picture > docs/screen.svg
 //
 // With -light it is a terminal with a light background, for `mesh up --theme light`.
+//
+// It also records a session for a while, as asciinema does, and makes an
+// animated SVG of the recording; before-after.sh plays a session to record:
+//
+//	go run ./bench/picture -record SESSION -for 20s > docs/before-after.cast
+//	go run ./bench/picture -animate < docs/before-after.cast > docs/before-after.svg
 package main
 
 import (
 	"bufio"
 	"cmp"
+	"context"
 	"flag"
 	"fmt"
 	"html"
@@ -16,6 +23,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/charmbracelet/x/ansi"
 )
@@ -48,12 +56,27 @@ func light() terminal {
 
 func main() {
 	bright := flag.Bool("light", false, "a light background")
+	session := flag.String("record", "", "record this tmux session")
+	long := flag.Duration("for", 20*time.Second, "how long to record")
+	every := flag.Duration("every", 500*time.Millisecond, "how often to look while recording")
+	moving := flag.Bool("animate", false, "read a recording instead of one screen")
 	flag.Parse()
 	p := picture{dark()}
 	if *bright {
 		p = picture{light()}
 	}
-	if err := p.draw(os.Stdin, os.Stdout); err != nil {
+	ctx, stop := context.WithTimeout(context.Background(), *long)
+	defer stop()
+	var err error
+	switch {
+	case *session != "":
+		err = record(ctx, *session, *every, os.Stdout)
+	case *moving:
+		err = p.animate(os.Stdin, os.Stdout)
+	default:
+		err = p.draw(os.Stdin, os.Stdout)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "picture:", err)
 		os.Exit(1)
 	}
@@ -78,15 +101,20 @@ func (p picture) draw(in io.Reader, out io.Writer) error {
 		columns = max(columns, ansi.StringWidth(l))
 	}
 	w := bufio.NewWriter(out)
-	width, height := float64(columns)*cellWidth+2*margin, len(lines)*cellHeight+2*margin
-	fmt.Fprintf(w, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %.0f %d" width="%.0f" font-family="ui-monospace,'DejaVu Sans Mono',Menlo,Consolas,monospace" font-size="14">`+"\n", width, height, width)
-	fmt.Fprintf(w, `<rect width="100%%" height="100%%" rx="8" fill="%s"/>`+"\n", p.background)
+	p.begin(w, columns, len(lines))
 	var now look
 	for row, l := range lines {
 		now = p.drawLine(w, l, row, now)
 	}
 	fmt.Fprintln(w, "</svg>")
 	return w.Flush()
+}
+
+// begin writes the head of an image of so many cells.
+func (p picture) begin(w io.Writer, columns, rows int) {
+	width, height := float64(columns)*cellWidth+2*margin, rows*cellHeight+2*margin
+	fmt.Fprintf(w, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %.0f %d" width="%.0f" font-family="ui-monospace,'DejaVu Sans Mono',Menlo,Consolas,monospace" font-size="14" fill="%s" xml:space="preserve">`+"\n", width, height, width, p.foreground)
+	fmt.Fprintf(w, `<rect width="100%%" height="100%%" rx="8" fill="%s"/>`+"\n", p.background)
 }
 
 // drawLine draws one line and gives the look that the next one begins with.
@@ -134,14 +162,17 @@ func (p picture) span(w io.Writer, text string, from, to, row int, s look) {
 		return
 	}
 	more := ""
+	if fg != p.foreground {
+		more = ` fill="` + fg + `"`
+	}
 	if s.bold {
 		more += ` font-weight="bold"`
 	}
 	if s.faint {
 		more += ` opacity="0.6"`
 	}
-	fmt.Fprintf(w, `<text x="%.1f" y="%d" fill="%s" textLength="%.1f" xml:space="preserve"%s>%s</text>`+"\n",
-		x, y+cellHeight-5, fg, float64(to-from)*cellWidth, more, html.EscapeString(text))
+	fmt.Fprintf(w, `<text x="%.1f" y="%d" textLength="%.1f"%s>%s</text>`+"\n",
+		x, y+cellHeight-5, float64(to-from)*cellWidth, more, html.EscapeString(text))
 }
 
 // with gives a look after a "select graphic rendition" sequence.

@@ -53,9 +53,10 @@ func NewLanes(w *World) *Lanes {
 	return l
 }
 
-// Choose turns to the flow of that id.
+// Choose turns to the flow of that id. Choosing one again that was said to be
+// forgotten asks for it once more: the mesh may only have been slow to answer.
 func (l *Lanes) Choose(id string) {
-	if id == "" || id == l.Flow() {
+	if id == "" || id == l.Flow() && !l.gone {
 		return
 	}
 	l.trace, l.queue, l.gone, l.now, l.view = trace.New(id), nil, false, 0, flow.View{}

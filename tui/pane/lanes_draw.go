@@ -106,7 +106,7 @@ func (l *Lanes) drawTitle(a grid.Area) {
 	x = a.Text(x, 0, filter.Callee(v), t.Name(v.Callee).Bold())
 	x = a.Text(x+2, 0, v.Verb+" "+v.Path, t.Title)
 	about := kind(v)
-	if v.Transport != "" {
+	if v.Transport != "" && v.Transport != about {
 		about += " " + v.Transport
 	}
 	x = a.Text(x+2, 0, about, t.Dim)
