@@ -31,11 +31,12 @@ const (
 // exchange is one call on one connection. It is the body of its reply, too.
 // Apart from the sender and the watch on the context, one goroutine uses it.
 type exchange struct {
-	app     *App
-	conn    *conn
-	call    *stream.Call
-	unwatch func() bool           // stops watching the context; false: it has ended
-	broken  atomic.Pointer[error] // why we closed the connection
+	app       *App
+	conn      *conn
+	call      *stream.Call
+	watched   watched // the context that tells of its end; nil: unwatched does, or nobody
+	unwatched func() bool
+	broken    atomic.Pointer[error] // why we closed the connection
 
 	// The request, when a sender streams it.
 	sent      chan struct{} // closed when the sender has ended; nil: there is none
@@ -75,9 +76,7 @@ func (a *App) exchange(ctx context.Context, c *stream.Call) (*stream.Reply, erro
 			}
 		}
 		x := &exchange{app: a, conn: cn, call: c}
-		if ctx.Done() != nil {
-			x.unwatch = context.AfterFunc(ctx, func() { x.abort(context.Cause(ctx)) })
-		}
+		x.watch(ctx)
 		if !retry {
 			b, attached, err = attach(b, c)
 			*buf = b
@@ -99,18 +98,16 @@ func (a *App) exchange(ctx context.Context, c *stream.Call) (*stream.Reply, erro
 	}
 }
 
-// abort closes the connection so that the app notices; the first reason stays.
-func (x *exchange) abort(why error) {
+// Abort closes the connection so that the app notices; the first reason stays.
+func (x *exchange) Abort(why error) {
 	x.broken.CompareAndSwap(nil, &why)
 	x.conn.Close()
 }
 
 // fail ends an exchange that has no reply and gives the reason.
 func (x *exchange) fail(err error) error {
-	if x.unwatch != nil {
-		x.unwatch()
-	}
-	x.abort(err)
+	x.unwatch()
+	x.Abort(err)
 	x.conn.release()
 	if x.proceed != nil {
 		x.decide(false)
@@ -271,8 +268,7 @@ func (x *exchange) Close() error {
 		return nil
 	}
 	x.closed = true
-	watched := x.unwatch == nil || x.unwatch()
-	keep := watched && x.done && x.err == nil && x.head.reuse && x.conn.r == x.conn.w
+	keep := x.unwatch() && x.done && x.err == nil && x.head.reuse && x.conn.r == x.conn.w
 	if x.sent != nil {
 		keep = x.join(keep) && x.sendErr == nil
 	}

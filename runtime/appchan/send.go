@@ -153,7 +153,7 @@ func (x *exchange) spliceBody(left int64) (total int64, err error) {
 // giveUp makes a body that broke off look broken off to the app.
 func (x *exchange) giveUp(err error) {
 	x.sendErr = err
-	x.abort(err)
+	x.Abort(err)
 }
 
 // writePiece writes n bytes that lie in buf after the room for a frame.

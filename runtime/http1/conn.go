@@ -152,7 +152,7 @@ func (c *conn) serve(calls context.Context) {
 	}
 	var base http.Request
 	base.RemoteAddr = c.nc.RemoteAddr().String()
-	with := base.WithContext(ctx)
+	with := base.WithContext(newConnContext(ctx))
 	_ = c.nc.SetReadDeadline(time.Now().Add(headTimeout)) // a failure shows in the next read
 	for timed := true; ; timed = false {
 		b, err := c.head(timed)
