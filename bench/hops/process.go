@@ -89,28 +89,6 @@ func freeAddr() (string, error) {
 	return ln.Addr().String(), ln.Close()
 }
 
-// ticks per second of the times in /proc; the kernel's ABI fixes it for user space.
-const clockTicks = 100
-
-// cpu gives the processor time that processes have used.
-func cpu(pids []int) (sum time.Duration) {
-	for _, pid := range pids {
-		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-		if err != nil {
-			continue
-		}
-		_, rest, _ := strings.Cut(string(text), ") ")
-		f := strings.Fields(rest)
-		if len(f) < 13 {
-			continue
-		}
-		user, _ := strconv.Atoi(f[11])
-		system, _ := strconv.Atoi(f[12])
-		sum += time.Duration(user+system) * time.Second / clockTicks
-	}
-	return sum
-}
-
 // memory gives the resident bytes of processes now.
 func memory(pids []int) (sum int64) {
 	for _, pid := range pids {

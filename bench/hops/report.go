@@ -63,6 +63,9 @@ func micros(d time.Duration) string {
 	if d <= 0 {
 		return "–"
 	}
+	if d < 100*time.Microsecond {
+		return fmt.Sprintf("%.1f µs", float64(d)/1e3)
+	}
 	return fmt.Sprintf("%.0f µs", float64(d)/1e3)
 }
 
