@@ -10,14 +10,14 @@ import (
 // animate makes one SVG that plays a recording over and over. What stays in a
 // line from one moment to the next is drawn once, and lines that come and go
 // together share what moves them.
-func (p picture) animate(in io.Reader, out io.Writer) error {
+func (t picture) animate(in io.Reader, out io.Writer) error {
 	head, all, long, err := play(in)
 	if err != nil {
 		return err
 	}
 	long = max(long, 0.1)
 	w := bufio.NewWriter(out)
-	p.begin(w, head.Width, head.Height)
+	t.begin(w, head.Width, head.Height)
 	looks := make([]look, len(all)) // with which the next line of each moment begins
 	var order []interval
 	shown := map[interval][]byte{}
@@ -35,7 +35,7 @@ func (p picture) animate(in io.Reader, out io.Writer) error {
 			now := ""
 			if row < len(all[i].lines) {
 				var b bytes.Buffer
-				looks[i] = p.drawLine(&b, all[i].lines[row], row, looks[i])
+				looks[i] = t.drawLine(&b, all[i].lines[row], row, looks[i])
 				now = b.String()
 			}
 			if i > 0 && now == text {

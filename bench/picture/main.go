@@ -61,9 +61,9 @@ func main() {
 	every := flag.Duration("every", 500*time.Millisecond, "how often to look while recording")
 	moving := flag.Bool("animate", false, "read a recording instead of one screen")
 	flag.Parse()
-	p := picture{dark()}
+	t := picture{dark()}
 	if *bright {
-		p = picture{light()}
+		t = picture{light()}
 	}
 	ctx, stop := context.WithTimeout(context.Background(), *long)
 	defer stop()
@@ -72,9 +72,9 @@ func main() {
 	case *session != "":
 		err = record(ctx, *session, *every, os.Stdout)
 	case *moving:
-		err = p.animate(os.Stdin, os.Stdout)
+		err = t.animate(os.Stdin, os.Stdout)
 	default:
-		err = p.draw(os.Stdin, os.Stdout)
+		err = t.draw(os.Stdin, os.Stdout)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "picture:", err)
@@ -91,7 +91,7 @@ type look struct {
 	bold, faint, reversed bool
 }
 
-func (p picture) draw(in io.Reader, out io.Writer) error {
+func (t picture) draw(in io.Reader, out io.Writer) error {
 	var lines []string
 	for s := bufio.NewScanner(in); s.Scan(); {
 		lines = append(lines, s.Text())
@@ -101,30 +101,30 @@ func (p picture) draw(in io.Reader, out io.Writer) error {
 		columns = max(columns, ansi.StringWidth(l))
 	}
 	w := bufio.NewWriter(out)
-	p.begin(w, columns, len(lines))
+	t.begin(w, columns, len(lines))
 	var now look
 	for row, l := range lines {
-		now = p.drawLine(w, l, row, now)
+		now = t.drawLine(w, l, row, now)
 	}
 	fmt.Fprintln(w, "</svg>")
 	return w.Flush()
 }
 
 // begin writes the head of an image of so many cells.
-func (p picture) begin(w io.Writer, columns, rows int) {
+func (t picture) begin(w io.Writer, columns, rows int) {
 	width, height := float64(columns)*cellWidth+2*margin, rows*cellHeight+2*margin
-	fmt.Fprintf(w, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %.0f %d" width="%.0f" font-family="ui-monospace,'DejaVu Sans Mono',Menlo,Consolas,monospace" font-size="14" fill="%s" xml:space="preserve">`+"\n", width, height, width, p.foreground)
-	fmt.Fprintf(w, `<rect width="100%%" height="100%%" rx="8" fill="%s"/>`+"\n", p.background)
+	fmt.Fprintf(w, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %.0f %d" width="%.0f" font-family="ui-monospace,'DejaVu Sans Mono',Menlo,Consolas,monospace" font-size="14" fill="%s" xml:space="preserve">`+"\n", width, height, width, t.foreground)
+	fmt.Fprintf(w, `<rect width="100%%" height="100%%" rx="8" fill="%s"/>`+"\n", t.background)
 }
 
 // drawLine draws one line and gives the look that the next one begins with.
-func (p picture) drawLine(w io.Writer, line string, row int, now look) look {
+func (t picture) drawLine(w io.Writer, line string, row int, now look) look {
 	column := 0
 	var state byte
 	var run strings.Builder
 	start, style := 0, now
 	flush := func() {
-		p.span(w, run.String(), start, column, row, style)
+		t.span(w, run.String(), start, column, row, style)
 		run.Reset()
 		start, style = column, now
 	}
@@ -134,7 +134,7 @@ func (p picture) drawLine(w io.Writer, line string, row int, now look) look {
 		if width == 0 {
 			if params, ok := strings.CutPrefix(seq, "\x1b["); ok && strings.HasSuffix(params, "m") {
 				flush()
-				now = p.with(now, strings.TrimSuffix(params, "m"))
+				now = t.with(now, strings.TrimSuffix(params, "m"))
 				style = now
 			}
 			continue
@@ -146,13 +146,13 @@ func (p picture) drawLine(w io.Writer, line string, row int, now look) look {
 	return now
 }
 
-func (p picture) span(w io.Writer, text string, from, to, row int, s look) {
+func (t picture) span(w io.Writer, text string, from, to, row int, s look) {
 	if text == "" {
 		return
 	}
-	fg, bg := cmp.Or(s.fg, p.foreground), s.bg
+	fg, bg := cmp.Or(s.fg, t.foreground), s.bg
 	if s.reversed {
-		fg, bg = cmp.Or(s.bg, p.background), cmp.Or(s.fg, p.foreground)
+		fg, bg = cmp.Or(s.bg, t.background), cmp.Or(s.fg, t.foreground)
 	}
 	x, y := margin+float64(from)*cellWidth, margin+row*cellHeight
 	if bg != "" {
@@ -162,7 +162,7 @@ func (p picture) span(w io.Writer, text string, from, to, row int, s look) {
 		return
 	}
 	more := ""
-	if fg != p.foreground {
+	if fg != t.foreground {
 		more = ` fill="` + fg + `"`
 	}
 	if s.bold {

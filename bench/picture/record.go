@@ -36,13 +36,13 @@ func record(ctx context.Context, session string, every time.Duration, out io.Wri
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for n := 0; ; n++ {
-		text, err := exec.Command("tmux", "capture-pane", "-e", "-p", "-t", session).Output()
+		text, err := exec.CommandContext(context.WithoutCancel(ctx), "tmux", "capture-pane", "-e", "-p", "-t", session).Output()
 		if err != nil {
 			return fmt.Errorf("looking at the tmux session %s: %w", session, err)
 		}
 		lines := strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
 		if n == 0 {
-			size, err := exec.Command("tmux", "display-message", "-p", "-t", session, "#{pane_width} #{pane_height}").Output()
+			size, err := exec.CommandContext(context.WithoutCancel(ctx), "tmux", "display-message", "-p", "-t", session, "#{pane_width} #{pane_height}").Output()
 			if err != nil {
 				return fmt.Errorf("asking for the size of the tmux session %s: %w", session, err)
 			}
