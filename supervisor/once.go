@@ -37,7 +37,10 @@ func (u *unit) once(ctx context.Context, d *desired) ending {
 	u.lines.Store(&ready.line)
 	child, err := u.start(d, env)
 	if err != nil {
-		return ending{err: err}
+		if why := errors.Unwrap(err); why != nil { // the app is named wherever this is shown
+			err = why
+		}
+		return ending{err: fmt.Errorf("cannot be started: %w", err)}
 	}
 	u.hold(child)
 	defer u.hold(nil)

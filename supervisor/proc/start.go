@@ -108,7 +108,7 @@ func (s *Spec) program() (path string, argv []string, err error) {
 	if s.Dir != "" {
 		switch info, err := os.Stat(s.Dir); {
 		case errors.Is(err, fs.ErrNotExist):
-			return "", nil, fmt.Errorf("there is no folder %s: %w", s.Dir, fs.ErrNotExist)
+			return "", nil, missing(fs.ErrNotExist, "there is no folder %s", s.Dir)
 		case err != nil:
 			return "", nil, fmt.Errorf("looking at its folder: %w", err)
 		case !info.IsDir():
@@ -136,13 +136,13 @@ func (s *Spec) lookup(name string) (string, error) {
 		info, err := os.Stat(at)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
-			return "", fmt.Errorf("there is no program %s: %w", at, fs.ErrNotExist)
+			return "", missing(fs.ErrNotExist, "there is no program %s", at)
 		case err != nil:
 			return "", fmt.Errorf("looking at the program: %w", err)
 		case info.IsDir():
 			return "", fmt.Errorf("%s is a folder, not a program", at)
 		case info.Mode()&0o111 == 0:
-			return "", fmt.Errorf("%s is not executable (chmod +x makes it so): %w", at, fs.ErrPermission)
+			return "", missing(fs.ErrPermission, "%s is not executable (chmod +x makes it so)", at)
 		}
 		return filepath.Abs(at)
 	}
@@ -153,7 +153,7 @@ func (s *Spec) lookup(name string) (string, error) {
 		}
 	}
 	if !set {
-		return "", fmt.Errorf("the command %q cannot be looked up, the app's environment has no PATH: %w", name, exec.ErrNotFound)
+		return "", missing(exec.ErrNotFound, "the command %q cannot be looked up, the app's environment has no PATH", name)
 	}
 	for _, dir := range filepath.SplitList(list) {
 		if !filepath.IsAbs(dir) {
@@ -168,7 +168,21 @@ func (s *Spec) lookup(name string) (string, error) {
 	if info, err := os.Stat(filepath.Join(s.Dir, name)); err == nil && !info.IsDir() {
 		hint = fmt.Sprintf("; there is one in the app's folder, write ./%s to run it", name)
 	}
-	return "", fmt.Errorf("the command %q is not in PATH%s: %w", name, hint, exec.ErrNotFound)
+	return "", missing(exec.ErrNotFound, "the command %q is not in PATH%s", name, hint)
+}
+
+// missingError says in full what is not there; the kind of it says no more.
+type missingError struct {
+	text string
+	kind error
+}
+
+func (e *missingError) Error() string { return e.text }
+
+func (e *missingError) Unwrap() error { return e.kind }
+
+func missing(kind error, format string, args ...any) error {
+	return &missingError{fmt.Sprintf(format, args...), kind}
 }
 
 // explain puts what the system says of an execve into words.
