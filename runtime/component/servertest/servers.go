@@ -107,5 +107,6 @@ func Postgres(tb testing.TB) *Server {
 	if err := ask(tb.Context(), "postgres", "create database mesh"); err != nil {
 		tb.Fatal(err)
 	}
+	s.sql = func(ctx context.Context, statements string) error { return ask(ctx, "mesh", statements) }
 	return s
 }

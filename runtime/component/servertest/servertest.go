@@ -40,7 +40,8 @@ type Server struct {
 	dir     string
 	cmd     *exec.Cmd
 	ended   chan struct{}
-	answers func(context.Context) error // nil: accepting a connection is enough
+	answers func(context.Context) error                       // nil: accepting a connection is enough
+	sql     func(ctx context.Context, statement string) error // of PostgreSQL
 }
 
 // find gives the path of a program, which may be in a folder outside PATH.
@@ -134,6 +135,14 @@ func (s *Server) said() string {
 		return err.Error()
 	}
 	return string(text[max(0, len(text)-4000):])
+}
+
+// SQL runs statements in the database mesh of a PostgreSQL.
+func (s *Server) SQL(tb testing.TB, statements string) {
+	tb.Helper()
+	if err := s.sql(tb.Context(), statements); err != nil {
+		tb.Fatal(err)
+	}
 }
 
 // Stop stops the server politely; its port is free afterwards.
