@@ -40,6 +40,7 @@ func TestConformance(t *testing.T) {
 				{"app crash before the reply", crashBeforeReply},
 				{"app crash in the reply", crashInReply},
 				{"app gone", appGone},
+				{"app goes in the reply", appGoesInReply},
 				{"client gone before the reply", clientGoneBeforeReply},
 				{"client gone in the reply", clientGoneInReply},
 				{"client gone in the request", clientGoneInRequest},

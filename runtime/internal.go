@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"time"
 
@@ -13,10 +14,15 @@ import (
 	"mesh/runtime/stream"
 )
 
+// panicked is told of a panic in a call from a peer, which ends that call only.
+func (s *Sidecar) panicked(v any, stack []byte) {
+	s.o.Log.Error("a call from a peer panicked", slog.Any("panic", v), slog.String("stack", string(stack)))
+}
+
 // serveInternal serves the gRPC service that sidecars call each other with, and
 // the calls of other services that they pass on to our app.
 func (s *Sidecar) serveInternal(ctx context.Context, ln net.Listener) error {
-	pass := rpc.NewServer(rpc.Options{To: s, AppID: s.o.AppID, Flows: s.o.Flows, Callee: true})
+	pass := rpc.NewServer(rpc.Options{To: s, AppID: s.o.AppID, Flows: s.o.Flows, Callee: true, Panicked: s.panicked})
 	srv := grpc.NewServer(append(stream.ServerOptions(), grpc.UnknownServiceHandler(pass.Serve))...)
 	s.in.Register(srv)
 	defer pass.Wait()

@@ -265,52 +265,56 @@ func rpcDeadline(t *testing.T, m *mesh) {
 }
 
 func rpcClientCancels(t *testing.T, m *mesh) {
-	left := make(chan struct{})
-	m.rpcApp("back", &rpcApp{duplex: func(s duplex) error {
-		defer close(left)
-		if err := s.Send(&pb.StreamingOutputCallResponse{}); err != nil {
-			return err
+	promptly(t, m, func(m *mesh) time.Duration {
+		left := make(chan struct{})
+		m.rpcApp("back", &rpcApp{duplex: func(s duplex) error {
+			defer close(left)
+			if err := s.Send(&pb.StreamingOutputCallResponse{}); err != nil {
+				return err
+			}
+			<-s.Context().Done()
+			return s.Context().Err()
+		}})
+		ctx, cancel := context.WithCancel(m.to("back"))
+		defer cancel()
+		s, err := pb.NewTestServiceClient(m.dial()).FullDuplexCall(ctx)
+		must(t, err)
+		if _, err := s.Recv(); err != nil {
+			t.Fatal(err)
 		}
-		<-s.Context().Done()
-		return s.Context().Err()
-	}})
-	ctx, cancel := context.WithCancel(m.to("back"))
-	defer cancel()
-	s, err := pb.NewTestServiceClient(m.dial()).FullDuplexCall(ctx)
-	must(t, err)
-	if _, err := s.Recv(); err != nil {
-		t.Fatal(err)
-	}
-	cancel()
-	since := time.Now()
-	soon(t, "the app to be told", left)
-	soonAfter(t, since)
+		since := time.Now()
+		cancel()
+		soon(t, "the app to be told", left)
+		return time.Since(since)
+	})
 }
 
 func rpcAppGoes(t *testing.T, m *mesh) {
-	a := &rpcApp{duplex: func(s duplex) error {
-		must(t, s.Send(&pb.StreamingOutputCallResponse{}))
-		<-s.Context().Done()
-		return nil
-	}}
-	srv, addr := a.listen(t, "")
-	m.sidecar(rpcOptions("back", "back", addr))
-	s, err := pb.NewTestServiceClient(m.dial()).FullDuplexCall(m.to("back"))
-	must(t, err)
-	if _, err := s.Recv(); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan error, 1)
-	go func() {
-		_, err := s.Recv()
-		ended <- err
-	}()
-	since := time.Now()
-	srv.Stop()
-	if err := soon(t, "the client to be told", ended); status.Code(err) != codes.Unavailable {
-		t.Errorf("the client sees %v", err)
-	}
-	soonAfter(t, since)
+	promptly(t, m, func(m *mesh) time.Duration {
+		a := &rpcApp{duplex: func(s duplex) error {
+			must(t, s.Send(&pb.StreamingOutputCallResponse{}))
+			<-s.Context().Done()
+			return nil
+		}}
+		srv, addr := a.listen(t, "")
+		m.sidecar(rpcOptions("back", "back", addr))
+		s, err := pb.NewTestServiceClient(m.dial()).FullDuplexCall(m.to("back"))
+		must(t, err)
+		if _, err := s.Recv(); err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan error, 1)
+		go func() {
+			_, err := s.Recv()
+			ended <- err
+		}()
+		since := time.Now()
+		srv.Stop()
+		if err := soon(t, "the client to be told", ended); status.Code(err) != codes.Unavailable {
+			t.Errorf("the client sees %v", err)
+		}
+		return time.Since(since)
+	})
 }
 
 func rpcLarge(t *testing.T, m *mesh) {

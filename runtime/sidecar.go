@@ -140,9 +140,7 @@ func New(o Options) (s *Sidecar, err error) {
 	}
 	s.in = stream.NewInbound(stream.HandlerFunc(s.callApp), stream.InboundOptions{
 		AppID: o.AppID, Instance: o.Instance, Flows: o.Flows,
-		Panicked: func(v any, stack []byte) {
-			o.Log.Error("a call from a peer panicked", slog.Any("panic", v), slog.String("stack", string(stack)))
-		},
+		Panicked: s.panicked,
 	})
 	s.endpoints = &endpoints{appID: o.AppID, secret: s.secret, env: o.Env}
 	s.declared.Store(&Declared{})

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"runtime/debug"
 	"sync"
 
 	"google.golang.org/grpc"
@@ -28,6 +29,9 @@ type Options struct {
 	// Callee is for the port on which other sidecars call: their calls must be
 	// for AppID. Otherwise the callers are clients, and may call any app.
 	Callee bool
+
+	// Panicked is told of a panic in a call, which ends that call only; may be nil.
+	Panicked func(v any, stack []byte)
 }
 
 // Server takes calls off a grpc.Server that speaks stream.Codec.
@@ -44,6 +48,7 @@ func (s *Server) Wait() { s.sending.Wait() }
 
 // Serve is the grpc.StreamHandler for grpc.UnknownServiceHandler.
 func (s *Server) Serve(_ any, from grpc.ServerStream) (err error) {
+	defer s.contain(&err)
 	ctx := from.Context()
 	method, ok := grpc.MethodFromServerStream(from)
 	if !ok {
@@ -65,6 +70,18 @@ func (s *Server) Serve(_ any, from grpc.ServerStream) (err error) {
 		defer func() { end(c.Flow, err) }()
 	}
 	return s.status(ctx, s.o.To.Pass(ctx, c))
+}
+
+// contain turns a panic into the error of its call.
+func (s *Server) contain(err *error) {
+	v := recover()
+	if v == nil {
+		return
+	}
+	if s.o.Panicked != nil {
+		s.o.Panicked(v, debug.Stack())
+	}
+	*err = status.Errorf(codes.Internal, "panic while passing the call on: %v", v)
 }
 
 // open gives the call its metadata and its flow. Who began it ends it.
