@@ -62,7 +62,6 @@ const (
 // The gRPC codes that the table below uses.
 const (
 	grpcInvalidArgument    = 3
-	grpcNotFound           = 5
 	grpcPermissionDenied   = 7
 	grpcResourceExhausted  = 8
 	grpcFailedPrecondition = 9
@@ -85,7 +84,7 @@ func (c Code) says() (status int, grpc uint32) {
 	case ErrPermissionDenied, ErrPubsubForbidden:
 		return 403, grpcPermissionDenied
 	case ErrPubsubNotFound, ErrPubsubEmpty, ErrTopicNameEmpty:
-		return 404, grpcNotFound
+		return 404, grpcInvalidArgument
 	case ErrStateStoreNotConfigured, ErrSecretStoresNotConfigured, ErrConfigurationStoreNotConfigured, ErrLockStoreNotConfigured,
 		ErrHealthAppIDNotMatch:
 		return 500, grpcFailedPrecondition

@@ -72,9 +72,9 @@ func (a *API) PublishAll(ctx context.Context, p Publish, entries []Entry) (faile
 	messages := make([]*component.Message, len(entries))
 	for i, e := range entries {
 		if e.ID == "" || seen[e.ID] {
-			x := Errorf(ErrPubsubEvents, "error when unmarshalling the request for topic %s pubsub %s: each event needs an entryId of its own", p.Topic, p.PubSub)
+			x := Errorf(ErrPubsubEvents, "error when unmarshaling the request for topic %s pubsub %s: each event needs an entryId of its own", p.Topic, p.PubSub)
 			x.HTTP, x.GRPC = 400, grpcInvalidArgument
-			return nil, x
+			return nil, pubsubError(x, "DAPR_PUBSUB_UNMARSHAL_EVENTS", p.PubSub)
 		}
 		seen[e.ID] = true
 		one := p
@@ -107,21 +107,19 @@ func (a *API) PublishAll(ctx context.Context, p Publish, entries []Entry) (faile
 
 // broker gives the broker that the app may publish to.
 func (a *API) broker(name, topic string) (*component.PubSub, error) {
-	switch {
-	case name == "":
-		return nil, Errorf(ErrPubsubEmpty, "pubsub name is empty")
-	case topic == "":
-		return nil, Errorf(ErrTopicNameEmpty, "topic is empty in pubsub %s", name)
+	if name == "" {
+		return nil, pubsubError(Errorf(ErrPubsubEmpty, "pubsub name is empty"), "DAPR_PUBSUB_NAME_EMPTY", name)
 	}
 	broker := a.o.Components.PubSub(name)
 	ok, err := broker.MayPublish(topic)
 	if err != nil {
 		return nil, publishError(err, name, topic)
 	}
+	if topic == "" {
+		return nil, pubsubError(Errorf(ErrTopicNameEmpty, "topic is empty in pubsub %s", name), "DAPR_PUBSUB_TOPIC_NAME_EMPTY", name)
+	}
 	if !ok {
-		e := Errorf(ErrPubsubForbidden, "topic %s is not allowed for app id %s", topic, a.o.AppID)
-		e.Details = []Detail{info("DAPR_PUBSUB_FORBIDDEN"), resourceInfo("pubsub", name)}
-		return nil, e
+		return nil, pubsubError(Errorf(ErrPubsubForbidden, "topic %s is not allowed for app id %s", topic, a.o.AppID), "DAPR_PUBSUB_FORBIDDEN", name)
 	}
 	return broker, nil
 }
@@ -129,7 +127,11 @@ func (a *API) broker(name, topic string) (*component.PubSub, error) {
 // message gives what travels for what the app publishes.
 func (a *API) message(broker *component.PubSub, p Publish) (*component.Message, error) {
 	m := &component.Message{Topic: p.Topic, Data: p.Data, ContentType: p.ContentType, Metadata: p.Metadata}
-	if truth(p.Metadata, "rawPayload") {
+	raw, err := rawPayload(p.Metadata)
+	if err != nil {
+		return nil, pubsubError(Wrap(ErrPubsubMetadata, err, "failed deserializing metadata. Error: %v", err), "DAPR_PUBSUB_METADATA_DESERIALIZATION", p.PubSub)
+	}
+	if raw {
 		return m, nil
 	}
 	data, err := broker.Event(component.Event{
@@ -138,8 +140,8 @@ func (a *API) message(broker *component.PubSub, p Publish) (*component.Message, 
 	})
 	if err != nil {
 		e := Wrap(ErrPubsubEnvelope, err, "cannot create cloudevent: %v", err)
-		e.HTTP, e.GRPC = 400, grpcInvalidArgument
-		return nil, e
+		e.GRPC = grpcInvalidArgument
+		return nil, pubsubError(e, "DAPR_PUBSUB_CLOUD_EVENT_CREATION", p.PubSub)
 	}
 	m.Data, m.ContentType = data, "application/cloudevents+json"
 	return m, nil
@@ -150,15 +152,30 @@ func publishError(err error, name, topic string) *Error {
 	if none, ok := absent(err); ok {
 		if none {
 			e := Wrap(ErrPubsubNotConfigured, err, "pubsub %s is not configured", name)
-			e.Details = []Detail{info("DAPR_PUBSUB_NOT_CONFIGURED"), resourceInfo("pubsub", name)}
+			e.Details = []Detail{info("DAPR_PUBSUB_NOT_CONFIGURED")}
 			return e
 		}
 		e := Wrap(ErrPubsubNotFound, err, "pubsub %s is not found", name)
-		e.HTTP = 400
-		e.Details = []Detail{info("DAPR_PUBSUB_NOT_FOUND"), resourceInfo("pubsub", name)}
+		e.Details = []Detail{info("DAPR_PUBSUB_NOT_FOUND")}
 		return e
 	}
-	return Wrap(ErrPublishMessage, err, "error when publishing to topic %s in pubsub %s: %v", topic, name, err)
+	return pubsubError(Wrap(ErrPublishMessage, err, "error when publishing to topic %s in pubsub %s: %v", topic, name, err), "DAPR_PUBSUB_PUBLISH_MESSAGE", name)
+}
+
+// pubsubError adds the details that Dapr gives to an error of a broker.
+func pubsubError(e *Error, reason, name string) *Error {
+	e.Details = []Detail{info(reason), resourceInfo("pubsub", name)}
+	return e
+}
+
+// rawPayload says whether metadata ask for messages that are no CloudEvents.
+func rawPayload(md map[string]string) (bool, error) {
+	for k, v := range md {
+		if strings.EqualFold(k, "rawPayload") {
+			return strconv.ParseBool(v)
+		}
+	}
+	return false, nil
 }
 
 // failures collects the messages that failed.
