@@ -143,7 +143,11 @@ func TestSidecarsByConsul(t *testing.T) {
 	start := func(id, settings string) *alone {
 		return sidecar(t, meshBinary, nil, "sidecar", "--app-id", id, "--app-port", echo, "--config", agent.configuration(settings), "--profile-port", "7000")
 	}
-	orders, web := start("orders", selfRegistering), start("web", advanced)
+	settings := selfRegistering
+	if os.Getenv("MESH_TEST_CONSUL") != "" {
+		settings += "      useCache: true\n" // follows the agent, as only a real one can be followed
+	}
+	orders, web := start("orders", settings), start("web", advanced)
 	calls := func(s *alone, id string) bool {
 		code, body := s.get("v1.0/invoke/" + id + "/method/hello")
 		return code == http.StatusOK && body == "/hello"
