@@ -16,7 +16,7 @@ import (
 const (
 	laneTick  = 66 * time.Millisecond
 	busyTick  = 100 * time.Millisecond
-	quietTick = 400 * time.Millisecond
+	quietTick = 500 * time.Millisecond
 	blurTick  = time.Second
 )
 
@@ -71,6 +71,8 @@ type wants struct {
 type pulled struct {
 	gen   int
 	at    time.Time
+	// forced says that something was done meanwhile which it has to be shown for.
+	forced bool
 	cost  time.Duration
 	fault *PanicError
 
@@ -122,7 +124,7 @@ func (m *model) pull(wait time.Duration) tea.Cmd {
 	p := &m.pulling
 	p.gen++
 	p.wants = m.wants()
-	out := pulled{gen: p.gen}
+	out := pulled{gen: p.gen, forced: wait == 0}
 	now := m.opt.Now()
 	every := 5 * busyTick // only for the counters at the top
 	if m.view == pane.ViewStreams || m.view == pane.ViewTopology {
@@ -209,6 +211,7 @@ func (m *model) take(p *pulled) tea.Cmd {
 	if p.gen != m.pulling.gen {
 		return nil
 	}
+	raw := m.raw.on
 	if m.raw.leaving {
 		m.raw.on, m.raw.leaving = false, false
 	}
@@ -222,15 +225,17 @@ func (m *model) take(p *pulled) tea.Cmd {
 	for i := range p.near {
 		m.lanes.Near()[i].Add(p.near[i].app, p.near[i].after, p.near[i].lines)
 	}
-	if p.mesh != nil {
-		m.world.Mesh = p.mesh
+	if moved || p.forced || raw || m.differs(p) {
+		if p.mesh != nil {
+			m.world.Mesh = p.mesh
+		}
+		if !m.world.Frozen {
+			m.world.Now = p.at
+		}
+		m.refresh(p.lists)
 	}
-	if !m.world.Frozen {
-		m.world.Now = p.at
-	}
-	m.refresh(p.lists)
 	if m.message != "" && p.at.After(m.forget) {
-		m.message = ""
+		m.message, m.stale = "", true
 	}
 	average(&m.pulling.cost, p.cost)
 	if moved {
@@ -239,6 +244,21 @@ func (m *model) take(p *pulled) tea.Cmd {
 		m.pulling.quiet++
 	}
 	return tea.Sequence(append(m.print(p.raw), m.pull(m.wait()))...)
+}
+
+// differs says whether a snapshot in which no byte and no line has come looks
+// different from the last one all the same: by the state of the mesh, or by the
+// time, which shows whole seconds unless something is under way.
+func (m *model) differs(p *pulled) bool {
+	if m.view == pane.ViewLanes || p.mesh == nil || p.mesh.Version != m.world.Mesh.Version {
+		return true
+	}
+	for i := range m.world.Flows {
+		if m.world.Flows[i].Live {
+			return true
+		}
+	}
+	return p.at.Unix() != m.world.Now.Unix()
 }
 
 // takeFlows takes in the invocations and says whether bytes have moved.
