@@ -3,6 +3,7 @@ package deliver
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -49,6 +50,9 @@ func newWorld(t *testing.T) *world {
 	err := live.Apply(ctx, component.Desired{Components: []resource.Component{
 		{Name: "broker", Type: "pubsub.in-memory", Version: "v1", Metadata: []resource.Property{{Name: "subscriptionScopes", Value: "shut=;"}}},
 		{Name: "tick", Type: "bindings.cron", Version: "v1", Metadata: []resource.Property{{Name: "schedule", Value: "@every 50ms"}}},
+		{Name: "push", Type: "bindings.cron", Version: "v1", Scopes: []string{"pushed"}, Metadata: []resource.Property{
+			{Name: "schedule", Value: "@every 50ms"}, {Name: "direction", Value: "output, input"}, {Name: "route", Value: "/push/here"},
+		}},
 		{Name: "files", Type: "bindings.localstorage", Version: "v1", Metadata: []resource.Property{{Name: "rootPath", Value: t.TempDir()}}},
 	}})
 	if err != nil {
@@ -417,5 +421,71 @@ func TestCheckNamesTheRule(t *testing.T) {
 	}
 	if !errors.Is(word("DROP"), errDrop) {
 		t.Error("DROP does not drop")
+	}
+}
+
+// TestRawPayload: what is no CloudEvent becomes the data of one, and in a bulk
+// stays the bytes that it is.
+func TestRawPayload(t *testing.T) {
+	w := newWorld(t)
+	bodies := make(chan []byte, 100)
+	a := &app{id: "a", reply: func(path string, body []byte) (int, string) {
+		if path == "one" || path == "many" {
+			bodies <- body
+		}
+		return http.StatusOK, `{"statuses":[]}` // a bulk so answered comes again
+	}}
+	raw := map[string]string{"rawpayload": "true"} // whatever its case
+	d := w.run(a, resource.Subscription{PubSub: "broker", Topic: "one", Default: "/one", Metadata: raw},
+		resource.Subscription{PubSub: "broker", Topic: "many", Default: "/many", Metadata: raw, Bulk: &resource.Bulk{MaxMessages: 2, MaxAwait: 10 * time.Millisecond}})
+	subscribed(t, d, 2)
+	const payload = "\x00not JSON"
+	body := func(topic string) []byte {
+		t.Helper()
+		tick := time.NewTicker(20 * time.Millisecond)
+		defer tick.Stop()
+		deadline := time.After(patience)
+		for {
+			if err := w.live.App("sender").PubSub("broker").Publish(w.ctx, &component.Message{Topic: topic, Data: []byte(payload)}); err != nil {
+				t.Fatal(err)
+			}
+			select {
+			case b := <-bodies:
+				return b
+			case <-tick.C:
+			case <-deadline:
+				t.Fatal("nothing is delivered")
+			}
+		}
+	}
+	coded := base64.StdEncoding.EncodeToString([]byte(payload))
+	var event map[string]any
+	if err := json.Unmarshal(body("one"), &event); err != nil {
+		t.Fatal(err)
+	}
+	if event["data_base64"] != coded || event["datacontenttype"] != "application/octet-stream" || event["topic"] != "one" || event["pubsubname"] != "broker" || event["id"] == "" {
+		t.Errorf("a raw message arrives as %v", event)
+	}
+	var bulk struct {
+		Entries []struct{ Event, ContentType string }
+	}
+	for got := body("many"); ; got = body("many") {
+		if err := json.Unmarshal(got, &bulk); err == nil && len(bulk.Entries) > 0 {
+			break // what came before was of the other topic
+		}
+	}
+	if e := bulk.Entries[0]; e.Event != coded || e.ContentType != "application/octet-stream" {
+		t.Errorf("in a bulk a raw message arrives as %+v", e)
+	}
+}
+
+// TestDirectionOfBindings: an app is not asked for a binding that is declared as
+// an input.
+func TestDirectionOfBindings(t *testing.T) {
+	w := newWorld(t)
+	a := &app{id: "pushed"}
+	w.run(a)
+	if d := next(t, a.got); d.path != "push/here" {
+		t.Errorf("the event goes to %s", d.path)
 	}
 }
