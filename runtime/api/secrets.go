@@ -12,9 +12,7 @@ func (a *API) Secret(ctx context.Context, store, key string, metadata map[string
 	f := a.record("secret", store, "get", key, 0)
 	defer func() { f.end(0, err) }()
 	if !a.maySee(store, key) {
-		e := Errorf(ErrPermissionDenied, "access denied by policy to get %q from %q", key, store)
-		e.Details = []Detail{info("DAPR_SECRET_PERMISSION_DENIED"), resourceInfo("secretstore", store)}
-		return nil, e
+		return nil, Errorf(ErrPermissionDenied, "access denied by policy to get %q from %q", key, store)
 	}
 	data, err = through(ctx, a, store, func(ctx context.Context) (map[string]string, error) {
 		return a.o.Components.Secrets(store).Get(ctx, key, metadata)

@@ -104,7 +104,7 @@ func (a *API) QueryState(ctx context.Context, store string, query []byte, metada
 		return a.o.Components.State(store).Query(ctx, query, metadata)
 	})
 	if errors.Is(err, component.ErrUnsupported) {
-		e := Wrap(ErrStateStoreNotSupported, err, "state store %s does not support querying", store)
+		e := Wrap(ErrStateStoreNotSupported, err, "state store does not support querying")
 		e.Details = []Detail{info("DAPR_STATE_QUERYING_NOT_SUPPORTED"), resourceInfo("state", store)}
 		return StatePage{}, e
 	}
@@ -118,11 +118,13 @@ func (a *API) QueryState(ctx context.Context, store string, query []byte, metada
 func (a *API) stateError(err error, store string, code Code, what string) *Error {
 	if none, ok := absent(err); ok {
 		e := Wrap(ErrStateStoreNotFound, err, "state store %s is not found", store)
-		e.Details = []Detail{info("DAPR_STATE_NOT_FOUND"), resourceInfo("state", store)}
+		reason := info("DAPR_STATE_NOT_FOUND")
 		if none {
 			e = Wrap(ErrStateStoreNotConfigured, err, "state store %s is not configured", store)
-			e.Details = []Detail{info("DAPR_STATE_NOT_CONFIGURED"), resourceInfo("state", store)}
+			reason = info("DAPR_STATE_NOT_CONFIGURED")
 		}
+		reason.Metadata = map[string]string{"appID": a.o.AppID}
+		e.Details = []Detail{reason}
 		return e
 	}
 	if errors.Is(err, component.ErrKey) {
