@@ -29,6 +29,10 @@ func (e Env) attach(ctx context.Context) error {
 	}
 	defer c.Close()
 	o := e.screenOptions(p, c.Token)
+	o.Explain = func(ctx context.Context, app string) ([]string, error) {
+		e, err := c.Explain(ctx, app)
+		return e.Said, err
+	}
 	o.Attached = true
 	return left(tui.New(c, c, o).Run(ctx))
 }
@@ -68,7 +72,12 @@ func (e Env) screen(mesh local, flows tui.Flows, super *supervisor.Supervisor, d
 		flows = e.flows(flows)
 	}
 	return func(ctx context.Context) error {
-		err := tui.New(mesh, flows, e.screenOptions(p, func(context.Context) (string, error) { return super.Token(), nil })).Run(ctx)
+		o := e.screenOptions(p, func(context.Context) (string, error) { return super.Token(), nil })
+		o.Explain = func(ctx context.Context, app string) ([]string, error) {
+			said, _ := super.Explain(ctx, app)
+			return said, nil
+		}
+		err := tui.New(mesh, flows, o).Run(ctx)
 		switch {
 		case errors.Is(err, tui.ReasonKill):
 			super.Kill()

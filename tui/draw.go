@@ -32,6 +32,8 @@ func (m *model) draw() {
 		m.drawHelp(m.body)
 	case overNotices:
 		m.drawNotices(m.body)
+	case overFound:
+		m.drawFound(m.body)
 	case overNone:
 		m.pane(m.view).Draw(m.body)
 	}

@@ -46,6 +46,7 @@ func (m *model) bindings() []pane.Binding {
 		}
 		return pane.Do{Command: c}
 	}})
+	all = append(all, m.findBinding())
 	all = append(all, m.savedKeys()...)
 	for v := range pane.Views {
 		all = append(all, pane.Binding{
@@ -100,6 +101,8 @@ func (m *model) act(a pane.Action) tea.Cmd {
 		return m.command(a.Command)
 	case pane.Show:
 		return m.actShow(a)
+	case pane.Find:
+		return m.find(a.App)
 	case pane.Prompt:
 		m.input = newInput(m, a)
 	case pane.Open:

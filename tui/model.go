@@ -42,12 +42,13 @@ type visit struct {
 // model is the only Bubble Tea model. It routes: keys to panes, snapshots to
 // the world, areas to whoever draws.
 type model struct {
-	mesh  Mesh
-	flows Flows
-	opt   Options
-	done  <-chan struct{}                     // closed when the screen is left
-	do    func(c state.Command) error         // carries out a command
-	edit  func(file string, at place) tea.Cmd // nil: there is no editor
+	mesh    Mesh
+	flows   Flows
+	opt     Options
+	done    <-chan struct{}                     // closed when the screen is left
+	do      func(c state.Command) error         // carries out a command
+	explain func(app string) ([]string, error)  // nil: names cannot be asked for
+	edit    func(file string, at place) tea.Cmd // nil: there is no editor
 
 	compose func(d draft) tea.Cmd                      // lets the user edit a call; nil: there is no editor
 	call    func(c Invocation) (status int, err error) // makes a call
@@ -71,6 +72,7 @@ type model struct {
 	bodyY   int
 	tabs    [pane.Views]int // where the titles end
 	overlay overlay
+	found   explained
 	over    int // first line of the overlay that is shown
 	long    int // lines of the overlay
 	input   *input
@@ -95,6 +97,9 @@ func newModel(ctx context.Context, mesh Mesh, flows Flows, opt Options) *model {
 		do: func(c state.Command) error { return mesh.Do(ctx, c) },
 	}
 	m.call = func(c Invocation) (int, error) { return opt.Invoke(ctx, mesh.State(), c) }
+	if opt.Explain != nil {
+		m.explain = func(app string) ([]string, error) { return opt.Explain(ctx, app) }
+	}
 	if opt.Edit != nil {
 		m.compose = func(d draft) tea.Cmd { return openDraft(ctx, opt.Edit, d) }
 		m.edit = func(file string, at place) tea.Cmd { return openEditor(ctx, opt.Edit, file, at) }
@@ -178,6 +183,9 @@ func (m *model) route(msg tea.Msg) tea.Cmd {
 	case finished:
 		m.stale = true
 		return m.finish(msg)
+	case explained:
+		m.stale = true
+		return m.tell(msg)
 	case exported:
 		m.stale = true
 		return m.took(msg)

@@ -16,6 +16,7 @@ const (
 	overNone overlay = iota
 	overHelp
 	overNotices
+	overFound
 )
 
 // overlayKey takes a key for the overlay; other keys close it and go on.

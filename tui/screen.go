@@ -36,6 +36,10 @@ type Options struct {
 	// its status. nil: the screen makes no calls.
 	Invoke func(ctx context.Context, m *state.Mesh, c Invocation) (status int, err error)
 
+	// Explain looks for an app and says in sentences where it is and who knows it,
+	// or why it is not found. nil: that cannot be asked.
+	Explain func(ctx context.Context, app string) (said []string, err error)
+
 	// Undo puts mesh.toml back to what ran before and gives a line that says so.
 	// nil: that cannot be done.
 	Undo func() (said string, err error)

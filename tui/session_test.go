@@ -60,7 +60,7 @@ func (s *session) run(cmd tea.Cmd) {
 		for _, c := range msg {
 			s.run(c)
 		}
-	case finished, exported, draft:
+	case finished, exported, draft, explained:
 		s.send(msg)
 	}
 }

@@ -85,6 +85,9 @@ type Show struct {
 // "" for mesh.toml at its first mistake.
 type Open struct{ Place string }
 
+// Find asks where an app is found.
+type Find struct{ App string }
+
 // Prompt opens the line for input.
 type Prompt struct {
 	Kind PromptKind
@@ -152,6 +155,7 @@ func (Ask) action()    {}
 func (Do) action()     {}
 func (Open) action()   {}
 func (Show) action()   {}
+func (Find) action()   {}
 func (Prompt) action() {}
 func (Say) action()    {}
 func (Copy) action()   {}
