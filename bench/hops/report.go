@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 )
@@ -28,20 +29,15 @@ func printTable(out io.Writer, rows []row, many *many) {
 		}
 		fmt.Fprintln(out)
 	}
-	fmt.Fprintln(out, "\n| | chunk of a live stream, p50 | slow upload: first byte | body down | CPU | memory grew by | body up | CPU | memory grew by |")
-	fmt.Fprintln(out, "|---|---|---|---|---|---|---|---|---|")
-	for _, r := range rows {
-		fmt.Fprintf(out, "| %s | %s | %s |", r.way, micros(r.chunk), millis(r.first))
-		for _, l := range []large{r.down, r.up} {
-			fmt.Fprintf(out, " %s | %s | %.1f MiB |", rate(l.rate), millis(l.cpu), float64(l.growth)/(1<<20))
-		}
-		fmt.Fprintln(out)
+	if slices.ContainsFunc(rows, func(r row) bool { return r.chunk > 0 || r.down.rate > 0 }) {
+		printStreams(out, rows)
 	}
 	for _, r := range rows {
 		for _, f := range r.failed {
 			fmt.Fprintf(out, "\n%s cannot: %s\n", r.way, f)
 		}
 	}
+	printRatios(out, rows)
 	if many == nil {
 		return
 	}
@@ -52,11 +48,45 @@ func printTable(out io.Writer, rows []row, many *many) {
 	fmt.Fprintf(out, "%d idle sidecars: %.0f KiB of mesh's memory each\n", idleSidecars, float64(many.sidecar)/1024)
 }
 
-func ratio(d, to time.Duration) string {
-	if d <= 0 || to <= 0 {
+// printStreams prints what was measured beside small calls.
+func printStreams(out io.Writer, rows []row) {
+	fmt.Fprintln(out, "\n| | chunk of a live stream, p50 | slow upload: first byte | body down | CPU | memory grew by | body up | CPU | memory grew by |")
+	fmt.Fprintln(out, "|---|---|---|---|---|---|---|---|---|")
+	for _, r := range rows {
+		fmt.Fprintf(out, "| %s | %s | %s |", r.way, micros(r.chunk), millis(r.first))
+		for _, l := range []large{r.down, r.up} {
+			fmt.Fprintf(out, " %s | %s | %.1f MiB |", rate(l.rate), millis(l.cpu), float64(l.growth)/(1<<20))
+		}
+		fmt.Fprintln(out)
+	}
+}
+
+// printRatios prints how the ways through mesh compare with the others.
+func printRatios(out io.Writer, rows []row) {
+	of := map[string]row{}
+	for _, r := range rows {
+		of[r.way] = r
+	}
+	fmt.Fprintln(out, "\n| | CPU at 32: ÷ nginx | daprd's ÷ its | p50 alone: ÷ two nginx | daprd's ÷ its | body down: ÷ haproxy | ÷ daprd | body up: ÷ haproxy | ÷ daprd | chunk: more than direct |")
+	fmt.Fprintln(out, "|---|---|---|---|---|---|---|---|---|---|")
+	for _, r := range rows {
+		if !strings.HasPrefix(r.way, "mesh") {
+			continue
+		}
+		fmt.Fprintf(out, "| %s | %s | %s | %s | %s | %s | %s | %s | %s | %s |\n", r.way,
+			ratio(r.many.cpu, of["nginx"].many.cpu), ratio(of["daprd"].many.cpu, r.many.cpu),
+			ratio(r.one.p50, of["nginx2"].one.p50), ratio(of["daprd"].one.p50, r.one.p50),
+			ratio(r.down.rate, of["haproxy"].down.rate), ratio(r.down.rate, of["daprd"].down.rate),
+			ratio(r.up.rate, of["haproxy"].up.rate), ratio(r.up.rate, of["daprd"].up.rate),
+			micros(r.chunk-of["direct"].chunk))
+	}
+}
+
+func ratio[T time.Duration | float64](of, to T) string {
+	if of <= 0 || to <= 0 {
 		return "–"
 	}
-	return fmt.Sprintf("%.2f", float64(d)/float64(to))
+	return fmt.Sprintf("%.2f", float64(of)/float64(to))
 }
 
 func micros(d time.Duration) string {
