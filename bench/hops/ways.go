@@ -237,7 +237,10 @@ func (w *way) daprd(ctx context.Context, app string) error {
 	if err != nil {
 		return err
 	}
-	for _, args := range [][]string{{"--app-id", "app", "--app-port", port}, {"--app-id", "client"}} {
+	// They find each other by name, and other sidecars of this host must not be
+	// found in their stead.
+	callee := fmt.Sprintf("bench-%d", os.Getpid())
+	for _, args := range [][]string{{"--app-id", callee, "--app-port", port}, {"--app-id", callee + "-client"}} {
 		var ports []string
 		for range 4 {
 			addr, err := freeAddr()
@@ -256,6 +259,6 @@ func (w *way) daprd(ctx context.Context, app string) error {
 		w.add(p, p.cmd.Process.Pid)
 		w.addr = "127.0.0.1:" + ports[0]
 	}
-	w.prefix = "/v1.0/invoke/app/method"
+	w.prefix = "/v1.0/invoke/" + callee + "/method"
 	return nil
 }
