@@ -7,9 +7,8 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"strconv"
-	"strings"
 
+	"mesh/runtime/field"
 	"mesh/runtime/flow"
 	"mesh/runtime/stream"
 )
@@ -319,12 +318,11 @@ func (x *exchange) line() error {
 // size reads the line before a chunk. Extensions mean nothing and are dropped.
 func (x *exchange) size(line []byte) error {
 	digits, _, _ := bytes.Cut(line, []byte(";"))
-	text := strings.TrimRight(string(digits), " \t")
-	n, err := strconv.ParseUint(text, 16, 63)
-	if err != nil || text[0] == '+' {
-		return x.malformed(fmt.Errorf("chunk size %q is not a hexadecimal number", shorten(text)))
+	n, err := field.ChunkSize(string(digits))
+	if err != nil {
+		return x.malformed(err)
 	}
-	x.remain = int64(n)
+	x.remain = n
 	if x.chunk = chunkData; n == 0 {
 		x.chunk = chunkTrailers
 	}
@@ -336,7 +334,7 @@ func (x *exchange) trailerLine(line string) error {
 		x.done = true
 		return nil
 	}
-	key, value, err := parseField(line)
+	key, value, err := field.Parse(line)
 	if err != nil {
 		return x.malformed(err)
 	}

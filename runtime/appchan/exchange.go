@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"mesh/runtime/field"
 	"mesh/runtime/flow"
 	"mesh/runtime/stream"
 )
@@ -226,7 +227,7 @@ func (x *exchange) nextHead() ([]byte, error) {
 	c := x.conn
 	for seen := 0; ; {
 		b := c.buf[c.r:c.w]
-		if n := headEnd(b, seen); n > 0 {
+		if n := field.HeadEnd(b, seen); n > 0 {
 			return b[:n], nil
 		}
 		if len(b) > maxHead {

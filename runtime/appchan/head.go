@@ -1,7 +1,6 @@
 package appchan
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"net/http"
@@ -9,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"mesh/runtime/field"
 	"mesh/runtime/stream"
 )
 
@@ -31,24 +31,6 @@ type head struct {
 	reuse   bool  // the connection may carry another call
 }
 
-// headEnd gives the length of the head that b begins with, the empty line
-// included, or 0 when b does not hold all of it. from is where to begin to look.
-func headEnd(b []byte, from int) int {
-	for {
-		i := bytes.IndexByte(b[from:], '\n')
-		if i < 0 {
-			return 0
-		}
-		from += i + 1
-		switch rest := b[from:]; {
-		case len(rest) > 0 && rest[0] == '\n':
-			return from + 1
-		case len(rest) > 1 && rest[0] == '\r' && rest[1] == '\n':
-			return from + 2
-		}
-	}
-}
-
 // parseHead reads a complete reply head. verb is the request's: a reply to HEAD
 // has no body. What could be understood in two ways is an error.
 func parseHead(b []byte, verb string) (*head, error) {
@@ -68,7 +50,7 @@ func parseHead(b []byte, verb string) (*head, error) {
 		if line == "" {
 			break
 		}
-		key, value, err := parseField(line)
+		key, value, err := field.Parse(line)
 		if err != nil {
 			return nil, err
 		}
@@ -110,45 +92,25 @@ func (h *head) parseStatus(line string) (minor int, err error) {
 		ok = err == nil && h.status >= 100
 	}
 	if !ok {
-		return 0, fmt.Errorf("%q is not the status line of an HTTP/1 reply", shorten(line))
+		return 0, fmt.Errorf("%q is not the status line of an HTTP/1 reply", field.Shorten(line))
 	}
 	return int(line[7] - '0'), nil
-}
-
-func parseField(line string) (key, value string, err error) {
-	if line[0] == ' ' || line[0] == '\t' {
-		return "", "", errors.New("a header is continued on a second line, which is obsolete and not supported")
-	}
-	key, value, ok := strings.Cut(line, ":")
-	if !ok || !isToken(key) {
-		return "", "", fmt.Errorf("%q is not a header", shorten(line))
-	}
-	value = textproto.TrimString(value)
-	if !isValue(value) {
-		return "", "", fmt.Errorf("header %s holds a control character", key)
-	}
-	return textproto.CanonicalMIMEHeaderKey(key), value, nil
 }
 
 // parseFraming finds out how long the body is.
 func (h *head) parseFraming(verb string, minor int) error {
 	codings, lengths := h.header["Transfer-Encoding"], h.header["Content-Length"]
-	for _, s := range lengths {
-		if s != lengths[0] {
-			return fmt.Errorf("two different content lengths, %q and %q", shorten(lengths[0]), shorten(s))
-		}
-	}
 	if len(lengths) > 0 {
-		n, err := strconv.ParseUint(lengths[0], 10, 63)
-		if err != nil || lengths[0][0] == '+' {
-			return fmt.Errorf("content length %q is not a number", shorten(lengths[0]))
+		n, err := field.Length(lengths)
+		if err != nil {
+			return err
 		}
-		h.length = int64(n)
+		h.length = n
 		h.header["Content-Length"] = lengths[:1:1]
 	}
 	if len(codings) > 0 {
 		if len(codings) != 1 || !strings.EqualFold(codings[0], "chunked") {
-			return fmt.Errorf("transfer encoding %q is not supported", shorten(strings.Join(codings, ", ")))
+			return fmt.Errorf("transfer encoding %q is not supported", field.Shorten(strings.Join(codings, ", ")))
 		}
 		if minor == 0 {
 			return errors.New("an HTTP/1.0 reply cannot be chunked")
@@ -174,35 +136,4 @@ func (h *head) parseFraming(verb string, minor int) error {
 		h.framing, h.reuse = untilClose, false
 	}
 	return nil
-}
-
-// isToken says whether s may be a header's name or a method.
-func isToken(s string) bool {
-	// A bit for each character: no call for each of every name of every header.
-	const low, high = 0x3ff6cfa00000000, 0x57ffffffc7fffffe
-	for i := range len(s) {
-		if c := s[i]; c >= 0x80 || c < 64 && low>>c&1 == 0 || c >= 64 && high>>(c-64)&1 == 0 {
-			return false
-		}
-	}
-	return s != ""
-}
-
-// isValue says whether s may be a header's value: no control character, above
-// all no line break, is in it.
-func isValue(s string) bool {
-	for i := range len(s) {
-		if c := s[i]; c < ' ' && c != '\t' || c == 0x7f {
-			return false
-		}
-	}
-	return true
-}
-
-// shorten keeps an error readable whatever the app sent.
-func shorten(s string) string {
-	if len(s) > 80 {
-		return s[:80] + "…"
-	}
-	return s
 }

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"mesh/runtime/field"
 	"mesh/runtime/stream"
 )
 
@@ -15,8 +16,8 @@ import (
 // nothing that could be taken for the end of it. Headers and names may come
 // from gRPC metadata, which nobody has checked for line breaks.
 func (a *App) appendHead(b []byte, c *stream.Call) ([]byte, error) {
-	if !isToken(c.Verb) {
-		return nil, fmt.Errorf("%q is not an HTTP method", shorten(c.Verb))
+	if !field.IsToken(c.Verb) {
+		return nil, fmt.Errorf("%q is not an HTTP method", field.Shorten(c.Verb))
 	}
 	b = append(b, c.Verb...)
 	b = append(b, ' ')
@@ -39,11 +40,11 @@ func (a *App) appendHead(b []byte, c *stream.Call) ([]byte, error) {
 		if !ok || (key == tokenHeader && a.o.Token != "") {
 			continue
 		}
-		if !isToken(name) {
-			return nil, fmt.Errorf("%q is not the name of a header", shorten(name))
+		if !field.IsToken(name) {
+			return nil, fmt.Errorf("%q is not the name of a header", field.Shorten(name))
 		}
 		for _, v := range values {
-			if !isValue(v) {
+			if !field.IsValue(v) {
 				return nil, fmt.Errorf("header %s holds a line break or another control character", name)
 			}
 			b = appendField(b, name, v)
@@ -53,7 +54,7 @@ func (a *App) appendHead(b []byte, c *stream.Call) ([]byte, error) {
 		b = appendField(b, tokenHeader, a.o.Token)
 	}
 	if c.Upgrade != "" {
-		if !isValue(c.Upgrade) {
+		if !field.IsValue(c.Upgrade) {
 			return nil, errors.New("the name of the protocol to speak holds a control character")
 		}
 		b = append(b, "Connection: Upgrade\r\n"...)

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"mesh/runtime/field"
 	"mesh/runtime/flow"
 	"mesh/runtime/stream"
 )
@@ -199,11 +200,11 @@ func (x *exchange) writeEnd(b []byte) error {
 func appendTrailers(b []byte, trailer http.Header) []byte {
 	for key, values := range trailer {
 		name, ok := stream.RequestToApp(key)
-		if !ok || !isToken(name) {
+		if !ok || !field.IsToken(name) {
 			continue
 		}
 		for _, v := range values {
-			if isValue(v) {
+			if field.IsValue(v) {
 				b = appendField(b, name, v)
 			}
 		}

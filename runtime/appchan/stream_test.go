@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"mesh/runtime/field"
 	"mesh/runtime/flow"
 	"mesh/runtime/stream"
 )
@@ -307,7 +308,7 @@ func TestTrailers(t *testing.T) {
 		}}
 		r, _ := call(t, ready(t, Options{Addr: addr}), c)
 		want := sum
-		if !isValue(sum) {
+		if !field.IsValue(sum) {
 			want = ""
 		}
 		if got := r.Trailer(); got.Get("X-Sum") != want || got.Get("Content-Length") != "" || got.Get("X") != "" {

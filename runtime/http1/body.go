@@ -7,9 +7,9 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"strconv"
 	"strings"
 
+	"mesh/runtime/field"
 	"mesh/runtime/socket"
 )
 
@@ -236,15 +236,14 @@ func (b *Body) line() error {
 // size reads the line before a chunk. Extensions mean nothing and are dropped.
 func (b *Body) size(line []byte) error {
 	digits, extension, _ := strings.Cut(string(line), ";")
-	digits = strings.TrimRight(digits, " \t")
-	n, err := strconv.ParseUint(digits, 16, 63)
-	if err != nil || digits[0] == '+' || len(digits) > 16 {
-		return b.malformed("chunk size %q is not a hexadecimal number", shorten(digits))
+	n, err := field.ChunkSize(digits)
+	if err != nil {
+		return b.malformed("%w", err)
 	}
-	if !isValue(extension) {
+	if !field.IsValue(extension) {
 		return b.malformed("a chunk extension holds a control character")
 	}
-	b.remain = int64(n)
+	b.remain = n
 	if b.state = bodyData; n == 0 {
 		b.state = chunkTrailers
 	}

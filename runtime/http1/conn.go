@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"mesh/runtime/field"
 	"mesh/runtime/socket"
 )
 
@@ -193,7 +194,7 @@ func (c *conn) head(timed bool) ([]byte, error) {
 	limit := c.s.o.MaxHeader()
 	for seen := 0; ; {
 		b := c.buf[c.r:c.w]
-		n := headEnd(b, seen)
+		n := field.HeadEnd(b, seen)
 		if n > limit || n == 0 && len(b) > limit {
 			return nil, refused(http.StatusRequestHeaderFieldsTooLarge, "%s", c.s.o.tooLarge(limit))
 		}

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"reflect"
 	"testing"
+
+	"mesh/runtime/field"
 )
 
 // FuzzRequestHead holds the reading of heads to net/http's: what is accepted
@@ -21,11 +23,16 @@ func FuzzRequestHead(f *testing.F) {
 		"OPTIONS * HTTP/1.1\r\nHost:\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n",
 		"GET / HTTP/1.1\r\nHost: h\r\n folded\r\n\r\n",
 		"GET / HTTP/1.0\r\nX:\nY\r\n\r\n",
+		"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: \x0bchunked\r\n\r\n",
+		"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked, identity\r\n\r\n",
+		"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding : chunked\r\nContent-Length: 0x5\r\n\r\n",
+		"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 0, 5\r\n\r\n",
+		"POST / HTTP/1.1\r\nHost: h\r\nX: a\r\r\nTransfer-Encoding:\r\n chunked\r\n\r\n",
 	} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		n := headEnd(b, 0)
+		n := field.HeadEnd(b, 0)
 		if n == 0 {
 			return
 		}

@@ -1,14 +1,14 @@
 package http1
 
 import (
-	"bytes"
 	"fmt"
 	"net/http"
 	"net/textproto"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
+
+	"mesh/runtime/field"
 )
 
 // refusal says why a request is not served.
@@ -25,25 +25,6 @@ func refused(status int, format string, args ...any) error {
 
 func malformed(format string, args ...any) error {
 	return refused(http.StatusBadRequest, format, args...)
-}
-
-// headEnd gives the length of the head that b begins with, the empty line
-// included, or 0 when b does not hold all of it. from is where to begin to look.
-// Line breaks without CR count, so that parse sees and refuses them.
-func headEnd(b []byte, from int) int {
-	for {
-		i := bytes.IndexByte(b[from:], '\n')
-		if i < 0 {
-			return 0
-		}
-		from += i + 1
-		switch rest := b[from:]; {
-		case len(rest) > 0 && rest[0] == '\n':
-			return from + 1
-		case len(rest) > 1 && rest[0] == '\r' && rest[1] == '\n':
-			return from + 2
-		}
-	}
 }
 
 // parse makes the request from its head. with carries what all requests of the
@@ -83,8 +64,8 @@ func (r *Response) parse(b []byte, with *http.Request) error {
 func (r *Response) parseLine(line string) error {
 	method, rest, ok := strings.Cut(line, " ")
 	target, proto, ok2 := strings.Cut(rest, " ")
-	if !ok || !ok2 || !isToken(method) {
-		return malformed("%q is not a request line", shorten(line))
+	if !ok || !ok2 || !field.IsToken(method) {
+		return malformed("%q is not a request line", field.Shorten(line))
 	}
 	q := &r.req
 	switch proto {
@@ -95,7 +76,7 @@ func (r *Response) parseLine(line string) error {
 		if len(proto) == 8 && strings.HasPrefix(proto, "HTTP/") && proto[6] == '.' {
 			return refused(http.StatusHTTPVersionNotSupported, "%q is not a version of HTTP that is spoken here", proto)
 		}
-		return malformed("%q is not a request line", shorten(line))
+		return malformed("%q is not a request line", field.Shorten(line))
 	}
 	q.Method, q.RequestURI, q.Proto, q.ProtoMajor = method, target, proto, 1
 	if plainTarget(target) {
@@ -110,7 +91,7 @@ func (r *Response) parseLine(line string) error {
 	}
 	u, err := url.ParseRequestURI(target)
 	if err != nil {
-		return malformed("%q is not a request target", shorten(target))
+		return malformed("%q is not a request target", field.Shorten(target))
 	}
 	if authority {
 		u.Scheme = ""
@@ -169,18 +150,10 @@ func parseFields(text string, header http.Header, values []string) (http.Header,
 }
 
 func parseField(line string) (key, value string, err error) {
-	if line[0] == ' ' || line[0] == '\t' {
-		return "", "", malformed("a header is continued on a second line, which is obsolete and not supported")
+	if key, value, err = field.Parse(line); err != nil {
+		return "", "", malformed("%v", err)
 	}
-	key, value, ok := strings.Cut(line, ":")
-	if !ok || !isToken(key) {
-		return "", "", malformed("%q is not a header", shorten(line))
-	}
-	value = strings.Trim(value, " \t")
-	if !isValue(value) {
-		return "", "", malformed("header %s holds a control character", shorten(key))
-	}
-	return textproto.CanonicalMIMEHeaderKey(key), value, nil
+	return key, value, nil
 }
 
 func (r *Response) parseHost() error {
@@ -191,7 +164,7 @@ func (r *Response) parseHost() error {
 	}
 	if len(hosts) == 1 {
 		if strings.ContainsAny(hosts[0], " \t\"<>\\^`{|}/?#") {
-			return malformed("%q is not a host", shorten(hosts[0]))
+			return malformed("%q is not a host", field.Shorten(hosts[0]))
 		}
 		q.Host = hosts[0]
 		delete(q.Header, "Host")
@@ -206,17 +179,12 @@ func (r *Response) parseHost() error {
 func (r *Response) parseFraming() error {
 	q := &r.req
 	codings, lengths := q.Header["Transfer-Encoding"], q.Header["Content-Length"]
-	for _, s := range lengths {
-		if s != lengths[0] {
-			return malformed("two different content lengths, %q and %q", shorten(lengths[0]), shorten(s))
-		}
-	}
 	if len(lengths) > 0 {
-		n, err := strconv.ParseUint(lengths[0], 10, 63)
-		if err != nil || lengths[0][0] == '+' {
-			return malformed("content length %q is not a number", shorten(lengths[0]))
+		n, err := field.Length(lengths)
+		if err != nil {
+			return malformed("%v", err)
 		}
-		q.ContentLength = int64(n)
+		q.ContentLength = n
 		q.Header["Content-Length"] = lengths[:1:1]
 	}
 	if codings != nil {
@@ -224,7 +192,7 @@ func (r *Response) parseFraming() error {
 		case q.ProtoMinor == 0:
 			return malformed("an HTTP/1.0 request cannot be chunked")
 		case len(codings) != 1 || !strings.EqualFold(codings[0], "chunked"):
-			return refused(http.StatusNotImplemented, "transfer encoding %q is not supported", shorten(strings.Join(codings, ", ")))
+			return refused(http.StatusNotImplemented, "transfer encoding %q is not supported", field.Shorten(strings.Join(codings, ", ")))
 		case len(lengths) > 0:
 			// The coding decides; the length must not reach anyone who
 			// might believe it, and the connection is not trusted further.
@@ -263,35 +231,4 @@ func (r *Response) parseConnection() {
 			}
 		}
 	}
-}
-
-// isToken says whether s may be a header's name or a method.
-func isToken(s string) bool {
-	// A bit for each character: no call for each of every name of every header.
-	const low, high = 0x3ff6cfa00000000, 0x57ffffffc7fffffe
-	for i := range len(s) {
-		if c := s[i]; c >= 0x80 || c < 64 && low>>c&1 == 0 || c >= 64 && high>>(c-64)&1 == 0 {
-			return false
-		}
-	}
-	return s != ""
-}
-
-// isValue says whether s may be a header's value: no control character, above
-// all no line break, is in it.
-func isValue(s string) bool {
-	for i := range len(s) {
-		if c := s[i]; c < ' ' && c != '\t' || c == 0x7f {
-			return false
-		}
-	}
-	return true
-}
-
-// shorten keeps an error readable whatever the client sent.
-func shorten(s string) string {
-	if len(s) > 80 {
-		return s[:80] + "…"
-	}
-	return s
 }

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"mesh/runtime/field"
 )
 
 // mode is how a reply's body is written.
@@ -410,12 +412,12 @@ func appendStatus(b []byte, status int) []byte {
 // appendFields appends a header. What would not be one is left out: it may come
 // from gRPC metadata, which nobody has checked.
 func appendFields(b []byte, name string, values []string) []byte {
-	if len(values) == 0 || !isToken(name) {
+	if len(values) == 0 || !field.IsToken(name) {
 		return b
 	}
 	b = slices.Grow(b, len(name)+len(values[0])+4)
 	for _, v := range values {
-		if !isValue(v) {
+		if !field.IsValue(v) {
 			continue
 		}
 		b = append(b, name...)
