@@ -25,6 +25,7 @@ type headless struct {
 
 	lines   uint64                    // lines printed so far
 	ended   uint64                    // flows that had ended when we last looked
+	sums    sums                      // of calls of components
 	seen    map[string]state.Instance // by name
 	notices map[string]time.Time      // printed, by code, app and text
 	width   int                       // of the name column
@@ -51,6 +52,7 @@ const (
 	headlessLook  = 25 * time.Millisecond
 	headlessCalls = 100 * time.Millisecond
 	headlessFlows = 20
+	headlessLooks = 1000 // invocations that are looked at, per look
 )
 
 func newHeadless(out io.Writer, mesh watched, flows *flow.Recorder, color bool) *headless {
@@ -104,7 +106,7 @@ func (h *headless) Run(ctx context.Context) error {
 				waited = true
 			case <-calls.C:
 				_, ended := h.flows.Totals()
-				waited = ended != h.ended
+				waited = ended != h.ended || h.sums.due()
 			}
 		}
 	}
@@ -227,12 +229,24 @@ func (h *headless) invocations() {
 	_, ended := h.flows.Totals()
 	fresh := int(ended - h.ended) //nolint:gosec // a few thousand at most between two looks
 	h.ended = ended
-	flows := h.flows.Recent(nil, min(fresh, headlessFlows))
-	if fresh > len(flows) {
-		h.print("mesh", "2", fmt.Sprintf("⇄ %d more invocations", fresh-len(flows)))
+	var views []flow.View // told one by one
+	for _, f := range slices.Backward(h.flows.Recent(nil, min(fresh, headlessLooks))) {
+		fresh--
+		if v := f.View(); !h.sums.add(&v) {
+			views = append(views, v)
+		}
 	}
-	for _, f := range slices.Backward(flows) {
-		h.print("mesh", "36", "⇄ "+invocation(f.View()))
+	if more := fresh + max(0, len(views)-headlessFlows); more > 0 {
+		h.print("mesh", "2", fmt.Sprintf("⇄ %d more invocations", more))
+		views = views[max(0, len(views)-headlessFlows):]
+	}
+	for i := range views {
+		h.print("mesh", "36", "⇄ "+invocation(views[i]))
+	}
+	if h.sums.due() {
+		for _, line := range h.sums.take() {
+			h.print("mesh", "36", "⇄ "+line)
+		}
 	}
 }
 

@@ -31,6 +31,8 @@ type follower struct {
 	served bool   // the unit was the one that serves requests, not one to read from
 	detach func() // from there
 	prior  func() // from where it was before, while publishers still go there; nil: done
+
+	settling sync.WaitGroup // of prior places
 }
 
 // follow keeps f attached until ctx ends. It begins at new components before
@@ -48,6 +50,7 @@ func (l *Live) follow(ctx context.Context, f *follower) {
 		l.advance()
 		f.leave()
 		f.settle()
+		f.settling.Wait()
 	}()
 	for tries := 0; ; {
 		l.turns.Lock()
@@ -117,12 +120,17 @@ func (f *follower) leave() {
 	f.prior, f.slot, f.unit, f.detach = f.detach, nil, nil, nil
 }
 
-// settle ends at the prior place.
+// settle ends at the prior place: meanwhile, because what is left there may take
+// long, unless f may not be attached twice.
 func (f *follower) settle() {
-	if f.prior != nil {
+	switch {
+	case f.prior == nil:
+	case f.alone:
 		f.prior()
-		f.prior = nil
+	default:
+		f.settling.Go(f.prior)
 	}
+	f.prior = nil
 }
 
 // turn tells the followers that a set changed.

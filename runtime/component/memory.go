@@ -214,7 +214,7 @@ func (m *memory) Close() error {
 }
 
 // drain takes no more messages and waits until a group has nothing more to
-// read, for a limited time.
+// read, or ctx ends.
 func (m *memory) drain(ctx context.Context, topic, group string) {
 	m.gate.Lock()
 	m.gate.gone = true
@@ -225,15 +225,11 @@ func (m *memory) drain(ctx context.Context, topic, group string) {
 	if q == nil {
 		return
 	}
-	end := time.NewTimer(drainTime)
-	defer end.Stop()
 	look := time.NewTicker(5 * time.Millisecond)
 	defer look.Stop()
 	for !q.idle() {
 		select {
 		case <-look.C:
-		case <-end.C:
-			return
 		case <-ctx.Done():
 			return
 		}

@@ -86,6 +86,18 @@ func (c *tally) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// awaitFirst waits until messages get through: some brokers keep nothing for
+// those who subscribe later.
+func (c *tally) awaitFirst(t *testing.T, r *rig) {
+	t.Helper()
+	eventually(t, "a first message", func() bool {
+		_ = r.call(http.MethodPost, "publish/broker/orders", `{"id":"first"}`)
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return c.delivered["first"] > 0
+	})
+}
+
 // acks says how many messages were acknowledged so far.
 func (c *tally) acks() int {
 	c.mu.Lock()
@@ -110,12 +122,7 @@ func testBrokerCrash(t *testing.T, s *servertest.Server, components string) {
 	r := newRig(t, components)
 	c := &tally{acknowledged: map[string]bool{}, delivered: map[string]int{}}
 	r.subscriber(c)
-	eventually(t, "a first message", func() bool { // some keep nothing for those who come later
-		_ = r.call(http.MethodPost, "publish/broker/orders", `{"id":"first"}`)
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		return c.delivered["first"] > 0
-	})
+	c.awaitFirst(t, r)
 	ctx, stop := context.WithCancel(t.Context())
 	var publishers sync.WaitGroup
 	defer publishers.Wait()
