@@ -97,7 +97,7 @@ func parsePrefs(file, text string) (prefs, error) {
 			bad(name, "there is no %q here, only theme, keys and filters%s", name, hint)
 		}
 	}
-	if many, ok := tui.CheckKeys(p.keys).(interface{ Unwrap() []error }); ok { //nolint:errorlint // it is what errors.Join gives
+	if many, ok := tui.CheckKeys(p.keys).(interface{ Unwrap() []error }); ok {
 		for _, err := range many.Unwrap() {
 			if k, ok := errors.AsType[*tui.KeyError](err); ok {
 				_, last, _ := strings.Cut("."+k.Command, ".")

@@ -43,7 +43,7 @@ func TestWrongKeysAreExplained(t *testing.T) {
 	err := CheckKeys(Keys{
 		"restrat": {"r"}, "logz.up": {"i"}, "help": {"ctrl+R"}, "wrap": {"shift+w"}, "freeze": {"spce"}, "logs.mark": {"t"}, "streams.follow": {"q"}, "streams.nothing": {"b"},
 	})
-	many, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // it is what errors.Join gives
+	many, ok := err.(interface{ Unwrap() []error })
 	if !ok {
 		t.Fatalf("got %v", err)
 	}
@@ -106,7 +106,7 @@ func TestHelpListsExactlyTheKeysThatWork(t *testing.T) {
 		for line := range strings.SplitSeq(s.frame(), "\n") {
 			for _, column := range columnsOf(line) {
 				help := strings.TrimSpace(string(column[min(20, len(column)):]))
-				for _, k := range strings.Fields(string(column[:min(20, len(column))])) {
+				for k := range strings.FieldsSeq(string(column[:min(20, len(column))])) {
 					if help != "" {
 						listed[k] = append(listed[k], help)
 					}
@@ -137,12 +137,8 @@ func TestHelpListsExactlyTheKeysThatWork(t *testing.T) {
 }
 
 // columnsOf cuts a line of the help, 200 wide, into its columns.
-func columnsOf(line string) (columns [][]rune) {
-	r := []rune(line)
-	for _, c := range slices.Collect(slices.Chunk(r, 66)) {
-		columns = append(columns, c)
-	}
-	return columns
+func columnsOf(line string) [][]rune {
+	return slices.Collect(slices.Chunk([]rune(line), 66))
 }
 
 type shelf map[string]string

@@ -69,12 +69,12 @@ type wants struct {
 
 // pulled is a snapshot.
 type pulled struct {
-	gen   int
-	at    time.Time
+	gen int
+	at  time.Time
 	// forced says that something was done meanwhile which it has to be shown for.
 	forced bool
-	cost  time.Duration
-	fault *PanicError
+	cost   time.Duration
+	fault  *PanicError
 
 	mesh  *state.Mesh
 	lists bool

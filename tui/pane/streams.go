@@ -221,13 +221,15 @@ func (s *Streams) columns() []column[streamRow] {
 		return func(a, b *streamRow) int { return cmp.Compare(f(a), f(b)) }
 	}
 	return []column[streamRow]{
-		{title: "id", width: 4, drop: 9, draw: text(func(r *streamRow) (string, grid.Style) { return r.ID[:min(4, len(r.ID))], dim() }),
-			cmp: func(a, b *streamRow) int { return strings.Compare(a.ID, b.ID) }},
+		{title: "id", width: 4, drop: 9, draw: text(func(r *streamRow) (string, grid.Style) {
+			return r.ID[:min(4, len(r.ID))], dim()
+		}), cmp: func(a, b *streamRow) int { return strings.Compare(a.ID, b.ID) }},
 		{title: "route", width: 20, grow: 2, draw: s.drawRoute, cmp: func(a, b *streamRow) int {
 			return cmp.Or(strings.Compare(a.Callee, b.Callee), strings.Compare(a.Path, b.Path))
 		}},
-		{title: "kind", width: 5, drop: 8, draw: text(func(r *streamRow) (string, grid.Style) { return kind(r.View), dim() }),
-			cmp: func(a, b *streamRow) int { return strings.Compare(kind(a.View), kind(b.View)) }},
+		{title: "kind", width: 5, drop: 8, draw: text(func(r *streamRow) (string, grid.Style) {
+			return kind(r.View), dim()
+		}), cmp: func(a, b *streamRow) int { return strings.Compare(kind(a.View), kind(b.View)) }},
 		{title: "age", width: 6, right: true, drop: 4, draw: number(func(r *streamRow) (string, grid.Style) {
 			return filter.Seconds(r.Age), s.w.Theme.Text
 		}), cmp: by(func(r *streamRow) int64 { return int64(r.Age) })},
