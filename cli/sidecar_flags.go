@@ -258,7 +258,9 @@ func (f *sidecarFlags) options(e Env, given func(string) bool, strict bool) (sta
 		switch what {
 		case "config":
 			o.NoConfig = true
-		case "subscribe", "":
+		case "subscribe":
+			o.NoSubscribe = true
+		case "":
 		default:
 			return o, usage(fmt.Errorf("--disable-init-endpoints is %q: use config or subscribe", what))
 		}

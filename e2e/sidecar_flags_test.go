@@ -16,7 +16,11 @@ import (
 // follow their file.
 func TestSidecarFlagsHaveTheirEffect(t *testing.T) {
 	t.Parallel()
+	asked := make(chan string, 100)
 	slow := app(t, func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/dapr/") {
+			asked <- r.URL.Path
+		}
 		if r.URL.Path != "/slow" {
 			w.WriteHeader(http.StatusNotFound)
 			return
@@ -37,7 +41,8 @@ func TestSidecarFlagsHaveTheirEffect(t *testing.T) {
 	policy("100ms")
 	profile := freePort(t)
 	s := sidecar(t, meshBinary, nil, "sidecar", "--app-id", "limited", "--app-port", slow, "--resources-path", dir,
-		"--enable-api-logging", "--allowed-origins", "https://shop.example, https://*.test", "--enable-profiling", "--profile-port", strconv.Itoa(profile))
+		"--enable-api-logging", "--allowed-origins", "https://shop.example, https://*.test", "--enable-profiling", "--profile-port", strconv.Itoa(profile),
+		"--disable-init-endpoints", "config,subscribe")
 	await(t, "health", func() bool { code, _ := s.get("v1.0/healthz"); return code == http.StatusNoContent })
 
 	if code, body := s.get("v1.0/invoke/limited/method/slow"); code != http.StatusInternalServerError && code != http.StatusGatewayTimeout {
@@ -52,6 +57,9 @@ func TestSidecarFlagsHaveTheirEffect(t *testing.T) {
 		return code == http.StatusOK
 	})
 
+	if len(asked) > 0 {
+		t.Errorf("the app was asked for %s", <-asked)
+	}
 	if !strings.Contains(s.out.String(), `msg="HTTP API Called"`) || !strings.Contains(s.out.String(), `method="GET /v1.0/invoke/limited/method/slow"`) {
 		t.Error("calls of the API are not in the log")
 	}

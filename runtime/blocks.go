@@ -46,7 +46,7 @@ func (s *Sidecar) newDeliverer() *deliver.Deliverer {
 	}
 	o := deliver.Options{
 		AppID: s.o.AppID, Components: s.components(), App: s.app, Gate: s.app, Flows: s.o.Flows, Log: s.o.Log,
-		Policies: s.o.Policies,
+		Policies: s.o.Policies, NoAsk: s.o.NoSubscribe,
 	}
 	if s.meter != nil {
 		o.Delivered = s.meter.delivered

@@ -68,12 +68,13 @@ type Options struct {
 	Balance       Balance // how calls to the app are spread over its instances; "": RoundRobin. See also SetBalance
 	BalanceOthers Balance // how calls to apps of other processes are; "": RoundRobin
 
-	Origins  []string         // whose scripts may use the HTTP API from a browser, "*" for all; none: nobody's
-	LogCalls bool             // write a line to Log for every call of the APIs
-	Grace    time.Duration    // how long calls may go on when the sidecar stops; 0: 5 s
-	Log      *slog.Logger     // nil: nowhere
-	Ready    func() error     // what else must be so before the app may use the sidecar; nil: nothing
-	Shutdown func(force bool) // what the app's wish to shut its sidecar down, at once with force, does; nil: refused
+	Origins     []string         // whose scripts may use the HTTP API from a browser, "*" for all; none: nobody's
+	NoSubscribe bool             // do not ask the app for its subscriptions
+	LogCalls    bool             // write a line to Log for every call of the APIs
+	Grace       time.Duration    // how long calls may go on when the sidecar stops; 0: 5 s
+	Log         *slog.Logger     // nil: nowhere
+	Ready       func() error     // what else must be so before the app may use the sidecar; nil: nothing
+	Shutdown    func(force bool) // what the app's wish to shut its sidecar down, at once with force, does; nil: refused
 }
 
 // Sidecar serves one app instance. Make it with New, serve it with Run.

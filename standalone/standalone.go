@@ -48,6 +48,7 @@ type Options struct {
 	Balance        string // how calls to an app are spread; see runtime.Balance
 	Health         *Health
 	NoConfig       bool // do not ask the app for /dapr/config
+	NoSubscribe    bool // do not ask the app for its subscriptions
 
 	ProfilePort int    // what DAPR_PROFILE_PORT stands for in Configs
 	Profile     string // where to serve profiles of the process; "": nowhere
@@ -121,7 +122,7 @@ func New(o Options) (*Sidecar, error) {
 		AppID: o.AppID, Namespace: o.Namespace, HTTP: o.HTTP, GRPC: o.GRPC, Internal: o.Internal,
 		MetricsAddr: o.Metrics, PublicAddr: o.Public, Metrics: reg,
 		App:   appchan.Options{Protocol: o.Protocol, Token: o.AppToken, MaxConcurrency: o.MaxConcurrency},
-		Peers: runtime.NewPeers(), Names: s.finder, Components: s.stock, Policies: s.policies, Origins: o.Origins, LogCalls: o.LogCalls,
+		Peers: runtime.NewPeers(), Names: s.finder, Components: s.stock, Policies: s.policies, Origins: o.Origins, LogCalls: o.LogCalls, NoSubscribe: o.NoSubscribe,
 		MaxBody: o.MaxBody, HeaderLimit: o.HeaderLimit, BalanceOthers: runtime.Balance(o.Balance),
 		Env:      func(name string) (string, bool) { v := o.Environ(name); return v, v != "" },
 		APIToken: o.Token, Version: o.Version, Grace: o.Grace, Log: o.Log, Shutdown: s.shutdown, Ready: s.componentsLoaded,

@@ -44,6 +44,7 @@ type Options struct {
 	App        stream.Handler
 	RPC        RPC // how to reach an app that speaks gRPC; nil: it speaks HTTP
 	Gate       Gate
+	NoAsk      bool           // the app is not asked for its subscriptions: those that are declared are all
 	Flows      *flow.Recorder // nil: nothing is recorded
 	Policies   *policy.Book   // of components; nil: there are none
 	Delivered  func(Outcome)  // told of every delivery; nil: nobody is
