@@ -162,7 +162,7 @@ command = "APP wait SELF"
 	defer resp.Body.Close()
 
 	s.types("2")
-	s.shows("▸Streams", "1 live", "other ▸ web GET /ticks", "flowing")
+	s.shows("▸Streams", "1 live", "other ▸ web GET", "flowing")
 	s.types(enter)
 	s.shows("▸Lanes", "other ▸ web  GET /ticks", "← ", "live, ")
 	s.types("+", "+", "+", "[", "[")
