@@ -80,7 +80,7 @@ func wholeBody(c *stream.Call) ([]byte, error) {
 	}
 	var buf bytes.Buffer
 	if c.Length > 0 {
-		buf.Grow(int(c.Length) + bytes.MinRead)
+		buf.Grow(int(min(c.Length, stream.MaxGrow)) + bytes.MinRead)
 	}
 	n, err := buf.ReadFrom(io.LimitReader(c.Body, maxInvoke+1))
 	switch {

@@ -18,6 +18,10 @@ import (
 // its head is taken off.
 const maxUnary = maxMessage - 4<<20
 
+// MaxGrow is the most memory, in bytes, that is set aside for a body because of
+// what it says of its length: the rest is, when it comes.
+const MaxGrow = 1 << 20
+
 // TooLargeError says that a body does not fit into one message.
 type TooLargeError struct {
 	What string // "request" or "reply"
@@ -49,7 +53,7 @@ func whole(what string, body io.Reader, length int64) ([]byte, error) {
 	}
 	var buf bytes.Buffer
 	if length > 0 {
-		buf.Grow(int(length) + bytes.MinRead)
+		buf.Grow(int(min(length, MaxGrow)) + bytes.MinRead)
 	}
 	n, err := buf.ReadFrom(io.LimitReader(body, maxUnary+1))
 	if err != nil {

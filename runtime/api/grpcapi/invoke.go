@@ -132,7 +132,7 @@ func (s *Server) readReply(r *stream.Reply, verb string) ([]byte, error) {
 	}
 	var b bytes.Buffer
 	if r.Length > 0 {
-		b.Grow(int(r.Length) + bytes.MinRead)
+		b.Grow(int(min(r.Length, stream.MaxGrow)) + bytes.MinRead)
 	}
 	n, err := b.ReadFrom(io.LimitReader(r.Body, limit+1))
 	switch {
