@@ -44,7 +44,7 @@ func TestEveryType(t *testing.T) {
 			_, ok = b.raw.(configuration.Store)
 		case KindLock:
 			_, ok = b.raw.(lock.Store)
-		default:
+		case KindMiddleware:
 			ok = b.raw != nil
 		}
 		if !ok {

@@ -70,7 +70,7 @@ func TestComponentTimeout(t *testing.T) {
 		}
 		var begun context.Context
 		err = p.Do(t.Context(), func(ctx context.Context) error {
-			begun = ctx
+			begun = ctx //nolint:fatcontext // to see how long it lives
 			return nil
 		})
 		<-time.After(time.Hour) // by the bubble's clock

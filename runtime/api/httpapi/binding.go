@@ -3,6 +3,7 @@ package httpapi
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -100,7 +101,7 @@ func (s *Server) passAnswer(w http.ResponseWriter, answer api.Stream, plain bool
 	}
 	var first [512]byte
 	n, err := io.ReadAtLeast(answer.Body, first[:], 1)
-	if n == 0 && err == io.EOF { //nolint:errorlint // ReadAtLeast gives it as it is
+	if n == 0 && errors.Is(err, io.EOF) {
 		w.WriteHeader(http.StatusNoContent)
 		return nil
 	}
