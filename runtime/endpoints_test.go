@@ -111,7 +111,7 @@ func TestServersOutside(t *testing.T) {
 		"http://joe:secret@h":                 "a host, a port and a path only",
 		"https://" + srv.URL[len("http://"):]: "calling https://",
 	} {
-		req, err := http.NewRequestWithContext(t.Context(), "GET", at+"/m", nil)
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, at+"/m", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
