@@ -1,12 +1,14 @@
 package runtime
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"math/big"
@@ -203,5 +205,42 @@ func TestOwnAppIsNotForged(t *testing.T) {
 	_ = m.read(m.do(req))
 	if seen.Get("Dapr-Caller-App-Id") != "" || seen.Get("X-Mine") != "kept" {
 		t.Errorf("the app saw %v", seen)
+	}
+}
+
+// TestSecretsOfEndpoints: headers come from the secret store that the resource
+// names, when the first call comes, and are asked for again after a failure.
+func TestSecretsOfEndpoints(t *testing.T) {
+	var seen string
+	srv := outsider(t, false, func(_ http.ResponseWriter, r *http.Request) { seen = r.Header.Get("Authorization") })
+	asked := 0
+	e := &endpoints{appID: "front", secret: func(_ context.Context, store, name, key string) (string, error) {
+		if asked++; asked == 1 {
+			return "", errors.New("the store is not up yet")
+		}
+		return strings.Join([]string{store, name, key}, "/"), nil
+	}}
+	defer e.close()
+	e.declare([]resource.HTTPEndpoint{{
+		Name: "outside", BaseURL: srv.URL, SecretStore: "vault",
+		Headers: []resource.Property{{Name: "Authorization", Secret: resource.SecretRef{Name: "pay", Key: "token"}}},
+	}})
+	to, err := e.find("outside")
+	if err != nil || to == nil {
+		t.Fatal(to, err)
+	}
+	call := &stream.Call{Verb: http.MethodGet, Header: http.Header{}}
+	if _, err := to.Handle(t.Context(), call); err == nil || !strings.Contains(err.Error(), "Authorization of the endpoint outside: the store is not up yet") {
+		t.Errorf("while the store is not up: %v", err)
+	}
+	for range 2 {
+		r, err := to.Handle(t.Context(), call)
+		if err != nil {
+			t.Fatal(err)
+		}
+		must(t, r.Body.Close())
+	}
+	if seen != "vault/pay/token" || asked != 2 {
+		t.Errorf("the server saw %q, the store was asked %d times", seen, asked)
 	}
 }
