@@ -42,14 +42,15 @@ command = "APP wait SELF"
 // TestHealthCheckHoldsCalls makes an app unwell: calls wait until it is well.
 func TestHealthCheckHoldsCalls(t *testing.T) {
 	t.Parallel()
-	p := newProject(t, `
+	file := `
 [apps.web]
 command = "APP server SELF"
 port = "auto"
 health = { path = "/healthz", interval = "20ms", threshold = 2 }
 [apps.client]
 command = "APP wait SELF"
-`)
+`
+	p := newProject(t, file)
 	r := p.up()
 	r.ready("web", "client")
 	pid := r.instance("web").PID
@@ -74,6 +75,14 @@ command = "APP wait SELF"
 	r.await("the notice to go", func() bool { return r.notice("health") == "" })
 	if now := r.instance("web"); now.PID != pid || now.Phase != state.Ready {
 		t.Errorf("an app that was unwell is %+v", now)
+	}
+	p.write("mesh.toml", strings.Replace(file, "threshold = 2", "threshold = 7", 1))
+	r.await("the edited check in the metadata", func() bool {
+		_, meta, err := r.get("web", "v1.0/metadata")
+		return err == nil && strings.Contains(meta, `"healthThreshold":7`)
+	})
+	if now := r.instance("web"); now.PID != pid {
+		t.Errorf("an edit of the check has restarted the app: %+v", now)
 	}
 }
 

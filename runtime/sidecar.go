@@ -51,7 +51,7 @@ type Options struct {
 
 	Components *component.Live // state stores, brokers … of the mesh; nil: none
 
-	AppHealth *api.AppHealth    // how the app's health is checked, for /v1.0/metadata; nil: it is not
+	AppHealth *api.AppHealth    // how the app's health is checked, for /v1.0/metadata; nil: it is not. See also SetAppHealth
 	Metrics   *metrics.Registry // counts what the sidecar does; nil: nothing is counted
 
 	Policies *policy.Book      // timeouts, retries, breakers and faults by target; nil: none
@@ -232,6 +232,10 @@ func (s *Sidecar) SetLimits(body, header int64) { s.limits.Set(body, header) }
 
 // SetMetadata adds to what /v1.0/metadata says, or changes it.
 func (s *Sidecar) SetMetadata(key, value string) error { return s.api.SetMetadata(key, value) }
+
+// SetAppHealth changes what /v1.0/metadata says of how the app's health is
+// checked; nil: it is not.
+func (s *Sidecar) SetAppHealth(h *api.AppHealth) { s.api.SetAppHealth(h) }
 
 // Leave takes the sidecar out of Peers before its time: no new call of this
 // process comes to it, while those under way go on.

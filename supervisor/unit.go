@@ -225,6 +225,7 @@ func (u *unit) configure(m *config.Mesh, a *config.App) {
 	u.sidecar.App().SetHold(a.Hold)
 	u.sidecar.SetLimits(a.MaxBody, a.HeaderLimit)
 	u.sidecar.SetBalance(runtime.Balance(a.Balance), runtime.Balance(m.Balance))
+	u.sidecar.SetAppHealth(healthOf(a))
 }
 
 // siblings gives the app port of every app's first instance. Only the loop calls it.

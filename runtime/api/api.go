@@ -48,6 +48,7 @@ type API struct {
 	o Options
 
 	mu        sync.Mutex // held while what follows is copied or changed
+	health    *AppHealth
 	extended  map[string]string
 	streaming []*Topic // streaming subscriptions that are under way
 }
@@ -57,7 +58,7 @@ func New(o Options) *API {
 	if o.Namespace == "" {
 		o.Namespace = "default"
 	}
-	return &API{o: o, extended: map[string]string{"daprRuntimeVersion": o.Version}}
+	return &API{o: o, health: o.App.Health, extended: map[string]string{"daprRuntimeVersion": o.Version}}
 }
 
 // AppID gives the id of the sidecar's own app.
@@ -122,6 +123,23 @@ func (a *API) SetMetadata(key, value string) error {
 	}
 	a.extended[key] = value
 	return nil
+}
+
+// SetAppHealth changes what Metadata says of how the app's health is checked;
+// nil: it is not.
+func (a *API) SetAppHealth(h *AppHealth) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.health = h
+}
+
+// appConnection says how the app is reached now.
+func (a *API) appConnection() AppConnection {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	c := a.o.App
+	c.Health = a.health
+	return c
 }
 
 // maxExtended bounds what an app can make its sidecar keep.

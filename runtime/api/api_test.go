@@ -93,6 +93,22 @@ func TestExtendedMetadataIsBounded(t *testing.T) {
 	}
 }
 
+// TestMetadataFollowsTheHealthCheck: what is said of the app's check is what the
+// sidecar was told last.
+func TestMetadataFollowsTheHealthCheck(t *testing.T) {
+	first := &AppHealth{Path: "/first", Threshold: 3}
+	a := New(Options{AppID: "me", App: AppConnection{Port: 3000, Health: first}})
+	for _, next := range []*AppHealth{first, {Path: "/next", Interval: "1s", Threshold: 2}, nil} {
+		a.SetAppHealth(next)
+		if got := a.Metadata().App; got.Health != next || got.Port != 3000 {
+			t.Errorf("the connection is %+v, want the check %+v", got, next)
+		}
+	}
+	if got := New(Options{App: AppConnection{Health: first}}).Metadata().App.Health; got != first {
+		t.Errorf("a new sidecar's check is %+v", got)
+	}
+}
+
 func TestMetadataIsASnapshot(t *testing.T) {
 	a := New(Options{AppID: "me"})
 	m := a.Metadata()

@@ -120,7 +120,7 @@ func (a *API) Metadata() Metadata {
 		Extended:          a.extendedMetadata(),
 		Subscriptions:     append(slices.Clip(inv.Subscriptions), a.streams()...),
 		HTTPEndpoints:     inv.HTTPEndpoints,
-		App:               a.o.App,
+		App:               a.appConnection(),
 		Actors:            ActorRuntime{Status: "DISABLED"},
 		ResiliencyObjects: inv.Resiliencies,
 	}
