@@ -38,6 +38,8 @@ func newBench(env Env) *cobra.Command {
 sidecar, and from another app's sidecar to it, and prints quartiles, tail, a box
 plot and the course over time. Like ab, it makes a connection for each round
 trip unless --keep-alive is given. APP is the first app with a port unless named.
+The app is asked for GET /, or for --path; every answer counts, the column status
+says which it was, and answers of 400 and above are pointed out.
 
 --with reads what an earlier bench wrote with --csv, or what ab -g wrote, and
 puts it beside. No app need run then: with --count 0 nothing is measured.`,
@@ -57,7 +59,7 @@ puts it beside. No app need run then: with --count 0 nothing is measured.`,
 	flags.IntVarP(&f.count, "count", "n", 1000, "round trips to each target")
 	flags.IntVarP(&f.concurrency, "concurrency", "c", 1, "how many at a time")
 	flags.BoolVarP(&f.keep, "keep-alive", "k", false, "keep connections open")
-	flags.StringVar(&f.path, "path", "", "the method of the app that is called")
+	flags.StringVar(&f.path, "path", "", "the method of the app that is called, such as healthz (default /)")
 	flags.StringVar(&f.csv, "csv", "", "write every round trip to this file")
 	flags.StringVar(&f.svg, "svg", "", "write a picture to this file")
 	flags.StringVar(&f.png, "png", "", "write a picture to this file")
@@ -110,12 +112,25 @@ func bench(ctx context.Context, env Env, f benchFlags, app string) error {
 	}
 	show(env, all)
 	for _, s := range fresh {
-		if n := s.Status[http.StatusNotFound]; n > 0 && f.path == "" {
-			_, _ = fmt.Fprintln(env.Stderr, "mesh: the app answers 404 to /: --path names a method that it has")
-			break
+		if text := refusal(s, f.path); text != "" {
+			_, _ = fmt.Fprintln(env.Stderr, "mesh: "+text)
 		}
 	}
 	return nil
+}
+
+// refusal says that the figures of a run are those of refusals, and how to
+// measure something else; "" when they are not.
+func refusal(s *latency.Series, path string) string {
+	n := s.Refused()
+	if n == 0 {
+		return ""
+	}
+	text := fmt.Sprintf("%s: %d of %d answers are errors (%s); the figures are those of a refusal, not of work done", s.Name, n, len(s.Samples), s.Answers())
+	if strings.Contains(s.Name, healthzTarget) {
+		return text + "; mesh doctor says what its sidecar lacks"
+	}
+	return text + fmt.Sprintf("; GET /%s was asked for, --path names another method of the app", strings.TrimPrefix(path, "/"))
 }
 
 func readSeries(file string) ([]*latency.Series, error) {
@@ -132,6 +147,9 @@ func readSeries(file string) ([]*latency.Series, error) {
 	}
 	return series, err
 }
+
+// healthzTarget is what the first target is called.
+const healthzTarget = "healthz of the sidecar"
 
 // target is one way of measuring a mesh.
 type target struct {
@@ -154,7 +172,7 @@ func benchTargets(m *state.Mesh, app, path string) ([]target, error) {
 	own := fmt.Sprintf("http://127.0.0.1:%d", callee.Instances[0].HTTPPort)
 	method := "/v1.0/invoke/" + callee.ID + "/method/" + strings.TrimPrefix(path, "/")
 	targets := []target{
-		{"healthz of the sidecar", own + "/v1.0/healthz"},
+		{healthzTarget, own + "/v1.0/healthz"},
 		{callee.ID + " through its sidecar", own + method},
 	}
 	for i := range m.Apps {

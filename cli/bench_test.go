@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"mesh/latency"
 	"mesh/supervisor/state"
 )
 
@@ -56,8 +57,27 @@ func TestBenchShowsFiles(t *testing.T) {
 			t.Errorf("%s: %.20q, %v", name, text, err)
 		}
 	}
+	if strings.Contains(out.String(), "refusal") {
+		t.Errorf("a file without statuses is taken for refusals:\n%s", out.String())
+	}
 	f.with = nil
 	if err := bench(t.Context(), env, f, ""); err == nil {
 		t.Error("nothing to show is no error")
+	}
+}
+
+// Figures of a 404 look good, and say nothing of the app.
+func TestBenchPointsOutRefusals(t *testing.T) {
+	s := &latency.Series{Name: "web ▸ orders", Samples: []latency.Sample{{Status: 404}, {Status: 404}, {Status: 200}}}
+	got := refusal(s, "/new")
+	for _, want := range []string{"web ▸ orders", "2 of 3", "200 × 1, 404 × 2", "GET /new", "--path"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("it says %q, which lacks %q", got, want)
+		}
+	}
+	for _, status := range []int{0, 204, 302} {
+		if got := refusal(&latency.Series{Samples: []latency.Sample{{Status: status}}}, ""); got != "" {
+			t.Errorf("a %d is pointed out: %s", status, got)
+		}
 	}
 }

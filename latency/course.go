@@ -84,7 +84,7 @@ func course(all []*Series, top int) (marks []mark, height int) {
 	for i, s := range all {
 		row := bottom + 18 + legendRow*(i+1)
 		marks = append(marks, mark{x0: nameWidth, y0: row - 9, x1: nameWidth + 10, y1: row + 1, fill: palette[i%len(palette)]},
-			mark{x0: nameWidth + 18, y0: row, text: s.Name})
+			mark{x0: nameWidth + 18, y0: row, text: s.caption()})
 	}
 	return marks, courseHeight + 18 + legendRow*(len(all)+1)
 }

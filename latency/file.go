@@ -11,14 +11,14 @@ import (
 	"time"
 )
 
-// WriteCSV writes every sample, in microseconds.
+// WriteCSV writes every sample, in microseconds, with the status that was answered.
 func WriteCSV(w io.Writer, all []*Series) error {
 	out := csv.NewWriter(w)
-	_ = out.Write([]string{"target", "start_us", "connect_us", "wait_us", "transfer_us", "total_us"}) // Flush tells
+	_ = out.Write([]string{"target", "start_us", "connect_us", "wait_us", "transfer_us", "total_us", "status"}) // Flush tells
 	us := func(d time.Duration) string { return strconv.FormatFloat(float64(d)/1e3, 'f', 1, 64) }
 	for _, s := range all {
 		for _, x := range s.Samples {
-			_ = out.Write([]string{s.Name, us(x.Start), us(x.Connect), us(x.Wait), us(x.Transfer), us(x.Total)})
+			_ = out.Write([]string{s.Name, us(x.Start), us(x.Connect), us(x.Wait), us(x.Transfer), us(x.Total), strconv.Itoa(x.Status)})
 		}
 	}
 	out.Flush()
@@ -92,8 +92,8 @@ func readCSV(in io.Reader, name string) ([]*Series, error) {
 	}
 	var all []*Series
 	by := map[string]*Series{}
-	if len(rows[0]) != 6 { // the reader holds the others to the same number
-		return nil, fmt.Errorf("reading %s: it has %d columns, want 6", name, len(rows[0]))
+	if len(rows[0]) != 7 { // the reader holds the others to the same number
+		return nil, fmt.Errorf("reading %s: it has %d columns, want 7", name, len(rows[0]))
 	}
 	for i, row := range rows[1:] {
 		var d [5]time.Duration
@@ -104,13 +104,17 @@ func readCSV(in io.Reader, name string) ([]*Series, error) {
 			}
 			d[j] = time.Duration(us * 1e3)
 		}
+		status, err := strconv.Atoi(row[6])
+		if err != nil {
+			return nil, fmt.Errorf("reading %s: line %d, column 7: %w", name, i+2, err)
+		}
 		s := by[row[0]]
 		if s == nil {
 			s = &Series{Name: row[0]}
 			by[row[0]] = s
 			all = append(all, s)
 		}
-		s.Samples = append(s.Samples, Sample{Start: d[0], Connect: d[1], Wait: d[2], Transfer: d[3], Total: d[4]})
+		s.Samples = append(s.Samples, Sample{Start: d[0], Connect: d[1], Wait: d[2], Transfer: d[3], Total: d[4], Status: status})
 	}
 	return all, nil
 }

@@ -25,13 +25,13 @@ type Sample struct {
 	Wait     time.Duration // from the request to the first byte of the reply
 	Transfer time.Duration // from there to the last byte
 	Total    time.Duration
+	Status   int // what was answered; 0 where a file does not say
 }
 
 // Series is a run against one target.
 type Series struct {
 	Name    string
 	Samples []Sample // in the order in which they began
-	Status  map[int]int
 	Failed  int
 	Took    time.Duration
 }
@@ -55,7 +55,7 @@ func Measure(ctx context.Context, r Run) (*Series, error) {
 		DialContext: (&net.Dialer{}).DialContext,
 	}
 	defer transport.CloseIdleConnections()
-	s := &Series{Name: r.Name, Status: map[int]int{}}
+	s := &Series{Name: r.Name}
 	var mu sync.Mutex // of s and first
 	var first error
 	var next atomic.Int64
@@ -64,7 +64,7 @@ func Measure(ctx context.Context, r Run) (*Series, error) {
 	for range max(1, r.Concurrency) {
 		wg.Go(func() {
 			for ctx.Err() == nil && next.Add(1) <= int64(r.Count) {
-				sample, status, err := trip(ctx, transport, r, began)
+				sample, err := trip(ctx, transport, r, began)
 				mu.Lock()
 				if err != nil {
 					s.Failed++
@@ -73,7 +73,6 @@ func Measure(ctx context.Context, r Run) (*Series, error) {
 					}
 				} else {
 					s.Samples = append(s.Samples, sample)
-					s.Status[status]++
 				}
 				done := len(s.Samples) + s.Failed
 				mu.Unlock()
@@ -95,7 +94,7 @@ func Measure(ctx context.Context, r Run) (*Series, error) {
 	return s, nil
 }
 
-func trip(ctx context.Context, t http.RoundTripper, r Run, began time.Time) (Sample, int, error) {
+func trip(ctx context.Context, t http.RoundTripper, r Run, began time.Time) (Sample, error) {
 	var dial, connected, wrote, firstByte time.Time
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		ConnectStart:         func(string, string) { dial = time.Now() },
@@ -105,7 +104,7 @@ func trip(ctx context.Context, t http.RoundTripper, r Run, began time.Time) (Sam
 	})
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.URL, http.NoBody)
 	if err != nil {
-		return Sample{}, 0, err
+		return Sample{}, err
 	}
 	if r.Header != nil {
 		req.Header = r.Header
@@ -113,21 +112,21 @@ func trip(ctx context.Context, t http.RoundTripper, r Run, began time.Time) (Sam
 	start := time.Now()
 	resp, err := t.RoundTrip(req)
 	if err != nil {
-		return Sample{}, 0, err
+		return Sample{}, err
 	}
 	defer resp.Body.Close()
 	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
-		return Sample{}, 0, fmt.Errorf("reading the reply: %w", err)
+		return Sample{}, fmt.Errorf("reading the reply: %w", err)
 	}
 	end := time.Now()
-	s := Sample{Start: start.Sub(began), Total: end.Sub(start), Transfer: end.Sub(firstByte), Wait: firstByte.Sub(start)}
+	s := Sample{Start: start.Sub(began), Total: end.Sub(start), Transfer: end.Sub(firstByte), Wait: firstByte.Sub(start), Status: resp.StatusCode}
 	if !connected.IsZero() {
 		s.Connect = connected.Sub(dial)
 	}
 	if wrote.After(start) && firstByte.After(wrote) {
 		s.Wait = firstByte.Sub(wrote)
 	}
-	return s, resp.StatusCode, nil
+	return s, nil
 }
 
 // Summary says how durations are spread.

@@ -62,7 +62,7 @@ func TestMeasure(t *testing.T) {
 	s, err := Measure(t.Context(), Run{
 		Name: "web", URL: srv.URL, Header: http.Header{"Dapr-App-Id": {"web"}}, Count: 5, Concurrency: 1, Progress: func(n int) { done = n },
 	})
-	if err != nil || len(s.Samples) != 5 || s.Status[200] != 5 || done != 5 {
+	if err != nil || len(s.Samples) != 5 || s.Answers() != "200" || done != 5 {
 		t.Fatalf("%+v, %v, told of %d", s, err, done)
 	}
 	for _, x := range s.Samples {
@@ -107,11 +107,12 @@ func TestReadAB(t *testing.T) {
 }
 
 func sample() []*Series {
-	a, b := &Series{Name: "healthz"}, &Series{Name: "web ▸ orders", Failed: 2, Status: map[int]int{500: 1, 200: 99}}
+	a, b := &Series{Name: "healthz"}, &Series{Name: "web ▸ orders", Failed: 2}
 	for i := range 100 {
 		a.Samples = append(a.Samples, Sample{Start: time.Duration(i) * time.Millisecond, Wait: 90 * time.Microsecond, Total: time.Duration(100+i) * time.Microsecond})
-		b.Samples = append(b.Samples, Sample{Start: time.Duration(i) * time.Millisecond, Total: time.Duration(400+10*i) * time.Microsecond})
+		b.Samples = append(b.Samples, Sample{Start: time.Duration(i) * time.Millisecond, Total: time.Duration(400+10*i) * time.Microsecond, Status: 200})
 	}
+	b.Samples[7].Status = 500
 	return []*Series{a, b}
 }
 
@@ -125,7 +126,7 @@ func TestCSVSurvives(t *testing.T) {
 		t.Fatalf("%v, %v", got, err)
 	}
 	for i, want := range sample() {
-		if got[i].Name != want.Name || got[i].Summarize(Total) != want.Summarize(Total) || got[i].Summarize(Wait) != want.Summarize(Wait) {
+		if got[i].Name != want.Name || got[i].Summarize(Total) != want.Summarize(Total) || got[i].Summarize(Wait) != want.Summarize(Wait) || got[i].Refused() != want.Refused() {
 			t.Errorf("%s comes back as %+v", want.Name, got[i].Summarize(Total))
 		}
 	}
@@ -134,7 +135,7 @@ func TestCSVSurvives(t *testing.T) {
 func TestText(t *testing.T) {
 	var b strings.Builder
 	Table(&b, sample())
-	for _, want := range []string{"healthz", "150µs", "2 failed", "1 × status 500"} {
+	for _, want := range []string{"healthz", "150µs", "200 × 99, 500 × 1, 2 failed", "–"} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("the table lacks %q:\n%s", want, b.String())
 		}
@@ -171,6 +172,12 @@ func TestCompareSaysWhatHasChanged(t *testing.T) {
 	if want := "healthz: median 200µs → 100µs (-50 %), p99 200µs → 100µs (-50 %)\n"; b.String() != want {
 		t.Errorf("it says %q, want %q", b.String(), want)
 	}
+	b.Reset()
+	refused, fine := run("before: web", 200*time.Microsecond), run("web", 100*time.Microsecond)
+	refused.Samples[0].Status, fine.Samples[0].Status = 404, 200
+	if Compare(&b, []*Series{refused, fine}); !strings.Contains(b.String(), "! answered 404 → 200") {
+		t.Errorf("a refusal is compared with an answer: %q", b.String())
+	}
 }
 
 // A run of which the second half is slow rises in the plot over time.
@@ -205,7 +212,7 @@ func TestCourseOfARun(t *testing.T) {
 
 func TestPictures(t *testing.T) {
 	var svg, pixels bytes.Buffer
-	if err := SVG(&svg, "a < b", sample()); err != nil || !strings.Contains(svg.String(), "a &lt; b") || !strings.Contains(svg.String(), "web ▸ orders") {
+	if err := SVG(&svg, "a < b", sample()); err != nil || !strings.Contains(svg.String(), "a &lt; b") || !strings.Contains(svg.String(), "web ▸ orders ! 200 × 99, 500 × 1, 2 failed") {
 		t.Errorf("the SVG: %v\n%s", err, svg.String())
 	}
 	if err := PNG(&pixels, "latency", sample()); err != nil {
@@ -219,7 +226,7 @@ func TestPictures(t *testing.T) {
 
 func FuzzRead(f *testing.F) {
 	f.Add([]byte(abFile))
-	f.Add([]byte("target,start_us,connect_us,wait_us,transfer_us,total_us\nx,1,2,3,4,5\n"))
+	f.Add([]byte("target,start_us,connect_us,wait_us,transfer_us,total_us,status\nx,1,2,3,4,5,200\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		all, err := Read(bytes.NewReader(text), "fuzz")
 		if err != nil {

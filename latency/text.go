@@ -3,43 +3,74 @@ package latency
 import (
 	"fmt"
 	"io"
+	"maps"
 	"math"
+	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
 
 // Table writes what was measured as lines of figures.
 func Table(w io.Writer, all []*Series) {
-	wide := 6
+	wide, answer := 6, 6
 	for _, s := range all {
-		wide = max(wide, len([]rune(s.Name)))
+		wide, answer = max(wide, len([]rune(s.Name))), max(answer, len([]rune(s.Answers())))
 	}
-	fmt.Fprintf(w, "%-*s  %7s %9s %9s %9s %9s %9s %9s %9s %9s  %s\n", wide, "target", "count", "min", "q1", "median", "q3", "p95", "p99", "max", "mean", "connect / wait / transfer (medians)")
+	fmt.Fprintf(w, "%-*s  %-*s  %7s %9s %9s %9s %9s %9s %9s %9s %9s  %s\n", wide, "target", answer, "status", "count", "min", "q1", "median", "q3", "p95", "p99", "max", "mean", "connect / wait / transfer (medians)")
 	for _, s := range all {
 		t := s.Summarize(Total)
-		fmt.Fprintf(w, "%-*s  %7d %9s %9s %9s %9s %9s %9s %9s %9s  %s / %s / %s%s\n", wide, s.Name, t.Count,
+		fmt.Fprintf(w, "%-*s  %-*s  %7d %9s %9s %9s %9s %9s %9s %9s %9s  %s / %s / %s\n", wide, s.Name, answer, s.Answers(), t.Count,
 			Short(t.Min), Short(t.Q1), Short(t.Median), Short(t.Q3), Short(t.P95), Short(t.P99), Short(t.Max), Short(t.Mean),
-			Short(s.Summarize(Connect).Median), Short(s.Summarize(Wait).Median), Short(s.Summarize(Transfer).Median), s.trouble())
+			Short(s.Summarize(Connect).Median), Short(s.Summarize(Wait).Median), Short(s.Summarize(Transfer).Median))
 	}
 }
 
-// trouble says what went wrong in a run, if anything.
-func (s *Series) trouble() string {
+// Answers says with which statuses a target has answered: "204", or
+// "200 × 98, 503 × 2, 1 failed"; "–" where a file does not tell.
+func (s *Series) Answers() string {
+	count := map[int]int{}
+	for _, x := range s.Samples {
+		if x.Status != 0 {
+			count[x.Status]++
+		}
+	}
 	var t []string
+	for _, status := range slices.Sorted(maps.Keys(count)) {
+		if n := count[status]; n < len(s.Samples) {
+			t = append(t, fmt.Sprintf("%d × %d", status, n))
+		} else {
+			t = append(t, strconv.Itoa(status))
+		}
+	}
 	if s.Failed > 0 {
 		t = append(t, fmt.Sprintf("%d failed", s.Failed))
 	}
-	for status, n := range s.Status {
-		if status/100 != 2 {
-			t = append(t, fmt.Sprintf("%d × status %d", n, status))
+	if len(t) == 0 {
+		return "–"
+	}
+	return strings.Join(t, ", ")
+}
+
+// Refused tells how many round trips were answered with an error, 400 and above:
+// their figures are those of a refusal and not of what was asked for.
+func (s *Series) Refused() (n int) {
+	for _, x := range s.Samples {
+		if x.Status >= http.StatusBadRequest {
+			n++
 		}
 	}
-	if len(t) == 0 {
-		return ""
+	return n
+}
+
+// caption is the series' name in the legend of pictures, with what was answered when
+// not all went well.
+func (s *Series) caption() string {
+	if s.Refused() == 0 && s.Failed == 0 {
+		return s.Name
 	}
-	slices.Sort(t)
-	return "  ! " + strings.Join(t, ", ")
+	return s.Name + " ! " + s.Answers()
 }
 
 // Short writes a duration with three digits or so.
@@ -72,9 +103,18 @@ func Compare(w io.Writer, all []*Series) {
 			continue
 		}
 		was, is := first.Summarize(Total), s.Summarize(Total)
-		fmt.Fprintf(w, "%s: median %s → %s (%s), p99 %s → %s (%s)\n", target,
-			Short(was.Median), Short(is.Median), change(was.Median, is.Median), Short(was.P99), Short(is.P99), change(was.P99, is.P99))
+		fmt.Fprintf(w, "%s: median %s → %s (%s), p99 %s → %s (%s)%s\n", target,
+			Short(was.Median), Short(is.Median), change(was.Median, is.Median), Short(was.P99), Short(is.P99), change(was.P99, is.P99), unlike(first, s))
 	}
+}
+
+// unlike warns that two runs were not answered alike, as far as that is known.
+func unlike(was, is *Series) string {
+	a, b := was.Answers(), is.Answers()
+	if a == b || a == "–" || b == "–" {
+		return ""
+	}
+	return fmt.Sprintf("  ! answered %s → %s", a, b)
 }
 
 // change is the difference in per cent of the first.
