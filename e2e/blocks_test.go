@@ -57,7 +57,7 @@ spec: { type: state.sqlite, metadata: [ { name: connectionString, value: state.d
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: workers}} // as apps keep their connections
 	defer client.CloseIdleConnections()
 	save := func(body string) string {
-		resp, err := client.Post(base, "application/json", strings.NewReader(body)) //nolint:noctx // ends with the mesh
+		resp, err := client.Post(base, "application/json", strings.NewReader(body))
 		if err != nil {
 			return err.Error()
 		}

@@ -19,7 +19,6 @@ import (
 	"time"
 
 	"github.com/creack/pty"
-
 	runtimev1 "github.com/dapr/dapr/pkg/proto/runtime/v1"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
