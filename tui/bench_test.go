@@ -159,6 +159,8 @@ func cpuShare(b *testing.B, streams int, keys string) float64 {
 	m := newModel(b.Context(), mesh, quiet{flows, streams > 0}, Options{Now: time.Now, Theme: "dark"})
 	p := tea.NewProgram(m, tea.WithContext(b.Context()), tea.WithInput(in), tea.WithOutput(io.Discard), tea.WithWindowSize(200, 60),
 		tea.WithEnvironment([]string{"TERM=xterm-256color", "COLORTERM=truecolor"}), tea.WithoutSignalHandler(), tea.WithFPS(fps))
+	m.pace = newPace(p)
+	defer m.pace.stop()
 	over := make(chan struct{})
 	go func() {
 		defer close(over)

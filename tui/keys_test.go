@@ -409,10 +409,38 @@ func TestClockSlowsDown(t *testing.T) {
 	if got := s.m.wait(); got != blurTick {
 		t.Errorf("when nobody looks the screen waits %v, want %v", got, blurTick)
 	}
+	look := func() { s.m.Update(withoutForce(s.m.pull(0)())) }
+	look()
+	s.press("1")
+	was := s.frame()
+	s.now = s.now.Add(10 * time.Second)
+	look()
+	if got := s.frame(); got != was {
+		t.Errorf("out of focus, the screen draws that time goes on:\n%s", got)
+	}
+	s.mesh.set(func(m *state.Mesh) { m.Notices = []state.Notice{{Level: "error", Code: "x", Text: "the disk is full"}} })
+	look()
+	s.shows("the disk is full")
 	s.send(tea.FocusMsg{})
+	s.tick()
+	if s.frame() == was {
+		t.Error("with the focus back the screen does not show the time")
+	}
+	for range 10 {
+		s.tick()
+	}
 	if got := s.m.wait(); got != quietTick {
 		t.Errorf("with the focus back the screen waits %v, want %v", got, quietTick)
 	}
+}
+
+// withoutForce makes a snapshot that was asked for at once one of the clock's.
+func withoutForce(msg tea.Msg) tea.Msg {
+	if p, ok := msg.(pulled); ok {
+		p.forced = false
+		return p
+	}
+	return msg
 }
 
 func TestAPanicEndsOnlyTheScreen(t *testing.T) {

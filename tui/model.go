@@ -83,6 +83,7 @@ type model struct {
 	bad      bool // the message tells of a failure
 	forget   time.Time
 	pulling  pulling
+	pace     *pace // nil: the program's own
 	raw      raw
 	blurred  bool
 	mouse    bool
@@ -144,11 +145,14 @@ func (m *model) Update(msg tea.Msg) (next tea.Model, cmd tea.Cmd) {
 			m.fault, next, cmd = e, m, tea.Quit
 		}
 	}()
-	begun := m.opt.Now()
+	begun, frame, mesh := m.opt.Now(), m.frame, m.world.Mesh
 	cmd = m.route(msg)
 	if m.stale {
 		m.draw()
 		average(&m.pulling.frame, m.opt.Now().Sub(begun))
+	}
+	if _, look := msg.(pulled); !look || m.frame != frame || m.world.Mesh != mesh {
+		m.pace.hurry()
 	}
 	return m, cmd
 }

@@ -12,12 +12,13 @@ import (
 
 // How long the screen waits between two snapshots: while chunks pass in the
 // lanes (the time of one column at first), while anything else changes, while
-// nothing does, and while nobody looks.
+// nothing does, and while the terminal is not in focus. Then nobody types, but
+// somebody may look with half an eye, so what has changed still comes.
 const (
 	laneTick  = 66 * time.Millisecond
 	busyTick  = 100 * time.Millisecond
 	quietTick = 500 * time.Millisecond
-	blurTick  = time.Second
+	blurTick  = 2 * time.Second
 )
 
 // manyCells is the size of a terminal in which a frame of the lanes, which
@@ -248,8 +249,12 @@ func (m *model) take(p *pulled) tea.Cmd {
 
 // differs says whether a snapshot in which no byte and no line has come looks
 // different from the last one all the same: by the state of the mesh, or by the
-// time, which shows whole seconds unless something is under way.
+// time, which shows whole seconds unless something is under way. That time goes
+// on is nothing to wake a terminal for that is not in focus.
 func (m *model) differs(p *pulled) bool {
+	if m.blurred && !m.raw.on {
+		return p.mesh == nil || p.mesh.Version != m.world.Mesh.Version
+	}
 	if m.view == pane.ViewLanes || p.mesh == nil || p.mesh.Version != m.world.Mesh.Version {
 		return true
 	}

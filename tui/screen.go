@@ -97,9 +97,12 @@ func (s *Screen) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	m := newModel(ctx, s.mesh, s.flows, s.opt)
+	program := tea.NewProgram(m, s.programOptions(ctx)...)
+	m.pace = newPace(program)
+	defer m.pace.stop()
 	over := make(chan error, 1)
 	go func() { // waited for below, except when it is stuck in a write
-		_, err := tea.NewProgram(m, s.programOptions(ctx)...).Run()
+		_, err := program.Run()
 		over <- err
 	}()
 	var err error
@@ -122,10 +125,6 @@ func (s *Screen) Run(ctx context.Context) error {
 	}
 	return fmt.Errorf("showing the screen: %w", err)
 }
-
-// fps is how often the program looks for a new frame. Each look wakes the
-// processor, so it is no more than an answer to a key within 50 ms needs.
-const fps = 30
 
 // patience is how long a terminal may take to be restored.
 const patience = time.Second
