@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -65,9 +66,21 @@ func (e Env) detach(ctx context.Context, f upFlags, only []string, file string) 
 	defer c.Close()
 	d.Socket = control.Socket(dir)
 	var failed error
+	told := map[string]bool{} // how to start these apps of --except, for which others may wait
 	for m, err := range c.Watch(life) {
 		if err != nil {
 			return e.stillborn(ctx, ended, logFile, err)
+		}
+		for app, n := range handedOver(m) {
+			if !told[app] && !f.json {
+				if _, err := fmt.Fprintf(e.Stdout, "%s\n  %s\n\n", n.Text, n.Hint); err != nil {
+					return printed(err)
+				}
+			}
+			told[app] = true
+		}
+		if slices.ContainsFunc(f.except, func(app string) bool { return !told[app] }) {
+			continue
 		}
 		if d.Open, failed = verdict(running(m), nil, "ready"); failed != nil || len(d.Open) == 0 {
 			break

@@ -7,7 +7,22 @@ import (
 	"strings"
 
 	"mesh/supervisor"
+	"mesh/supervisor/state"
 )
+
+// exceptCode begins the code of the notices of handOver; the app follows.
+const exceptCode = "except "
+
+// handedOver gives the notices of handOver, by app.
+func handedOver(m *state.Mesh) map[string]state.Notice {
+	all := map[string]state.Notice{}
+	for _, n := range m.Notices {
+		if app, ok := strings.CutPrefix(n.Code, exceptCode); ok {
+			all[app] = n
+		}
+	}
+	return all
+}
 
 // handOver tells how to start the apps that the user runs himself: the variables
 // as lines for a shell, also in a file.
@@ -22,7 +37,7 @@ func handOver(super *supervisor.Supervisor, apps []string, dir string) error {
 		if err := os.WriteFile(file, []byte(lines.String()), 0o600); err != nil {
 			return fmt.Errorf("writing the environment of %s: %w", app, err)
 		}
-		super.Note("except "+app, fmt.Sprintf("%s is yours to start, with this environment:\n%s", app, strings.TrimSpace(lines.String())),
+		super.Note(exceptCode+app, fmt.Sprintf("%s is yours to start, with this environment:\n%s", app, strings.TrimSpace(lines.String())),
 			"in a shell: . "+file)
 	}
 	return nil

@@ -59,6 +59,11 @@ depends_on = ["db"]
 		t.Errorf("mesh down: %d %s", code, errs)
 	}
 	await(t, "the mesh to end", func() bool { return !alive(d.PID) })
+
+	// An app that is left to the user is his to start: he is told how.
+	if out, errs, code := p.mesh("up", "--detach", "--except", "web"); code != 0 || !strings.Contains(out, "export APP_ID='web'") || !strings.Contains(out, "web.env.sh") {
+		t.Errorf("mesh up --detach --except web: %d %s%s", code, out, errs)
+	}
 }
 
 // down ends the mesh at the end of a test.
