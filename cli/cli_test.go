@@ -201,6 +201,7 @@ func TestUsage(t *testing.T) {
 		{"wait --for love", []string{`there is no state "love"`, "--for ready"}},
 		{"logs --since yesterday", []string{`"yesterday" is neither a duration nor a time`}},
 		{"logs --grep (", []string{"reading --grep"}},
+		{"logs --mark here orders", []string{"name none with --mark"}},
 		{"tap to:(", []string{"to:(", "^"}},
 		{"check mesh.toml", []string{`"mesh.toml" is one word too many`}},
 	} {

@@ -170,12 +170,22 @@ func TestLogs(t *testing.T) {
 		t.Errorf("logs --json: %+v, %v", l, err)
 	}
 	s.says(1, words("logs ordres"), "did you mean orders?")
+	s.says(0, []string{"logs", "--mark", "here it begins"})
+	for _, args := range []string{"logs -n 1", "logs inventory -n 1", "logs --grep begins"} {
+		if got, want := s.says(0, words(args)), "─────────── here it begins\n"; got != want {
+			t.Errorf("%s prints %q, want the mark %q", args, got, want)
+		}
+	}
+	for _, text := range []string{"", " ", "two\nlines", "\x1b[2J", strings.Repeat("x", 2000)} {
+		s.says(1, []string{"logs", "--mark", text}, "marking the output")
+	}
 
 	c := s.start("logs", "-f", "orders", "-n", "1")
-	soon(t, "the line that is there", func() bool { return c.out.String() == "orders-1  · restarting\n" })
+	const mark = "─────────── here it begins\n"
+	soon(t, "the line that is there", func() bool { return c.out.String() == mark })
 	r.Logs.Print(state.Line{App: "inventory", Instance: "inventory", Stream: "stdout", Text: "not asked for"})
 	r.Logs.Print(state.Line{App: "orders", Instance: "orders-1", Stream: "stdout", Text: "back"})
-	soon(t, "the line to come", func() bool { return c.out.String() == "orders-1  · restarting\norders-1  │ back\n" })
+	soon(t, "the line to come", func() bool { return c.out.String() == mark+"orders-1  │ back\n" })
 	r.Stop()
 	if code := c.wait(t); code != 0 {
 		t.Errorf("following a mesh that ends exits with %d: %s", code, c.err.String())

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"regexp"
@@ -18,7 +19,7 @@ import (
 
 type logOptions struct {
 	follow, json, plain bool
-	since, grep         string
+	since, grep, mark   string
 	tail                int
 }
 
@@ -29,13 +30,23 @@ func newLogs(env Env) *cobra.Command {
 		Short: "Print what the apps have printed",
 		Long: `logs prints the lines of output that the mesh remembers, of some apps or
 instances or of all, oldest first, and with --follow those to come. Lines of the
-mesh itself about an app are among them. With --json each line is an object.`,
+mesh itself about an app are among them. With --json each line is an object.
+
+--mark writes a line of your own between those of all apps, here, on the screen
+and for those who follow: to find again what was printed before and after it.`,
 		Example: `  mesh logs
   mesh logs -f orders inventory-2
   mesh logs --since 5m --grep 'timeout|refused'
+  mesh logs --mark 'before the second order'
   mesh logs --json orders | jq -r 'select(.stream == "stderr") | .text'`,
 		ValidArgsFunction: completeApps(env),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if cmd.Flags().Changed("mark") {
+				if len(args) > 0 {
+					return usage(errors.New("a mark stands between the lines of all apps: name none with --mark"))
+				}
+				return markLogs(cmd.Context(), env, o.mark)
+			}
 			return printLogs(cmd.Context(), env, args, o)
 		},
 	}
@@ -45,8 +56,18 @@ mesh itself about an app are among them. With --json each line is an object.`,
 	flags.BoolVar(&o.plain, "no-prefix", false, "print the lines alone, without the instance")
 	flags.StringVar(&o.since, "since", "", "lines from this time on: a duration such as 5m, or a time such as 2026-01-02T15:04:05Z or 15:04")
 	flags.StringVar(&o.grep, "grep", "", "lines that match this regular expression")
+	flags.StringVar(&o.mark, "mark", "", "write this line between those of the apps, and print nothing")
 	flags.IntVarP(&o.tail, "tail", "n", 0, "the latest so many lines")
 	return cmd
+}
+
+func markLogs(ctx context.Context, env Env, text string) error {
+	c, err := env.dial(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	return c.Mark(ctx, text)
 }
 
 func printLogs(ctx context.Context, env Env, apps []string, o logOptions) error {
@@ -206,6 +227,9 @@ func (p *linePrinter) end() error {
 }
 
 func (p *linePrinter) prefix(l *state.Line) string {
+	if l.Instance == "" { // a mark
+		return strings.Repeat("─", p.width) + "── "
+	}
 	name, bar := fmt.Sprintf("%-*s", p.width, l.Instance), "│"
 	if l.Stream == "mesh" {
 		bar = "·"

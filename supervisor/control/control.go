@@ -46,6 +46,8 @@ type Logs interface {
 	// Wait blocks until there is a line numbered above after, or ctx ends and
 	// then gives the cause.
 	Wait(ctx context.Context, after uint64) error
+	// Mark adds a line of the user's own to the output of every app.
+	Mark(text string) state.Line
 }
 
 // Options is what a Server needs. All fields are required.

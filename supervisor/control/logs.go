@@ -1,9 +1,14 @@
 package control
 
 import (
+	"bytes"
+	"context"
+	"io"
 	"math"
 	"net/http"
 	"slices"
+	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"mesh/supervisor/state"
@@ -71,14 +76,42 @@ func (s *Server) logs(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// maxMark is the most, in bytes, of the text of a mark.
+const maxMark = 1 << 10
+
+// mark writes the text in the request between the lines of all apps, and answers
+// with the line.
+func (s *Server) mark(w http.ResponseWriter, r *http.Request) {
+	const what = "marking the output"
+	text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxMark))
+	switch {
+	case err != nil:
+		fail(w, badRequest(what, "reading the text, of at most %d bytes: %v", maxMark, err))
+	case len(bytes.TrimSpace(text)) == 0 || !utf8.Valid(text) || bytes.ContainsFunc(text, unicode.IsControl):
+		fail(w, badRequest(what, "the text of a mark is one line of UTF-8 without control characters"))
+	default:
+		s.answer(w, s.o.Logs.Mark(string(text)))
+	}
+}
+
+// Mark writes a line of the user's own between those of all apps.
+func (c *Client) Mark(ctx context.Context, text string) error {
+	resp, err := c.send(ctx, http.MethodPost, "/v1/logs/mark", nil, strings.NewReader(text))
+	if err != nil {
+		return err
+	}
+	return drain(resp)
+}
+
 // of gives the lines of some apps and instances, of all when none are named.
+// Marks are among all of them.
 func of(lines []state.Line, apps []string) []state.Line {
 	if len(apps) == 0 {
 		return lines
 	}
 	var some []state.Line
 	for _, l := range lines {
-		if slices.Contains(apps, l.App) || slices.Contains(apps, l.Instance) {
+		if l.Instance == "" || slices.Contains(apps, l.App) || slices.Contains(apps, l.Instance) {
 			some = append(some, l)
 		}
 	}

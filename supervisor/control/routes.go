@@ -35,6 +35,7 @@ func (s *Server) routes(life context.Context) http.Handler {
 	s.terminalRoutes(mux)
 	mux.HandleFunc("GET /v1/names/{app}", s.names)
 	mux.HandleFunc("GET /v1/logs", s.logs)
+	mux.HandleFunc("POST /v1/logs/mark", s.mark)
 	mux.HandleFunc("GET /v1/flows", s.flows)
 	mux.HandleFunc("GET /v1/flows/{id}", s.flow)
 	mux.HandleFunc("GET /v1/flows/{id}/{dir}", s.body)

@@ -162,6 +162,14 @@ func (b *Logs) Print(l state.Line) {
 	b.more = make(chan struct{})
 }
 
+// Mark adds a line that belongs to no app.
+func (b *Logs) Mark(text string) state.Line {
+	b.Print(state.Line{Stream: "mesh", Text: text})
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.lines[len(b.lines)-1]
+}
+
 // Lines gives lines as logs.Book does.
 func (b *Logs) Lines(app string, after uint64, limit int) []state.Line {
 	b.mu.Lock()
