@@ -11,7 +11,7 @@ import (
 	"mesh/supervisor/state"
 )
 
-// startup is how the present process of an app's first instance came up.
+// startup is how an app's first instance came up with the mesh.
 type startup struct {
 	app                    string
 	asked, started, up     time.Time // up is zero as long as it is not ready
@@ -19,21 +19,21 @@ type startup struct {
 	waited, startedIn, all time.Duration
 }
 
-// startups gives the apps in the order in which they became ready, and those
-// that are not last.
+// startups gives the apps that the mesh has started with in the order in which
+// they became ready, and those that are not last.
 func startups(m *state.Mesh) []startup {
 	byApp := map[string]startup{}
 	for _, a := range m.Apps {
 		if len(a.Instances) == 0 {
 			continue
 		}
-		in := a.Instances[0]
-		s := startup{app: a.ID, asked: in.Asked, started: in.Started, up: in.ReadyAt}
-		if in.Phase == state.Done {
-			s.up = in.Since
+		in := a.Instances[0].Startup
+		if in == (state.Startup{}) && a.Instances[0].Phase != state.Pending {
+			continue // an edit or a command has added it later
 		}
+		s := startup{app: a.ID, asked: in.Asked, started: in.Started, up: in.Ready}
 		if a.External {
-			s.started, s.asked = in.ReadyAt, in.ReadyAt
+			s.started, s.asked = in.Ready, in.Ready
 		}
 		byApp[a.ID] = s
 	}

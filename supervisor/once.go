@@ -53,7 +53,12 @@ func (u *unit) once(ctx context.Context, d *desired) ending {
 	}()
 	began := time.Now()
 	u.phase(state.Starting, d.why)
-	u.set(func(i *state.Instance) { i.PID, i.Started, i.Starts = child.PID(), began, i.Starts+1 })
+	u.set(func(i *state.Instance) {
+		i.PID, i.Started, i.Starts = child.PID(), began, i.Starts+1
+		if u.initial && i.Startup.Started.IsZero() {
+			i.Startup.Started = began
+		}
+	})
 
 	m := u.watchOver(ctx, d, ready, false)
 	defer func() { m.end() }()

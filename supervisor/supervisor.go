@@ -118,6 +118,9 @@ func New(o Options) (*Supervisor, error) {
 			continue
 		}
 		us, err := s.newUnits(s.cfg, &s.cfg.Apps[i], 1, s.count(&s.cfg.Apps[i]))
+		for _, u := range us {
+			u.initial = true
+		}
 		s.units = append(s.units, us...)
 		if err != nil {
 			errs = append(errs, err)

@@ -31,6 +31,7 @@ type unit struct {
 	app      string
 	name     string
 	external bool // the process is not ours
+	initial  bool // made with the mesh, not by an edit of it
 	at       place
 	purposes []int // derived ports, to be given back
 	sidecar  *runtime.Sidecar
@@ -293,7 +294,12 @@ func (u *unit) set(f func(*state.Instance)) { u.s.post(func() { f(&u.shown) }) }
 func (u *unit) begin(d *desired) {
 	now := time.Now()
 	u.phase(state.Pending, d.why)
-	u.set(func(i *state.Instance) { i.Asked, i.ReadyAt = now, time.Time{} })
+	u.set(func(i *state.Instance) {
+		i.Asked, i.ReadyAt = now, time.Time{}
+		if u.initial && i.Startup.Asked.IsZero() {
+			i.Startup.Asked = now
+		}
+	})
 }
 
 // pending shows what the start of the process waits for; hopeless says that
@@ -317,6 +323,10 @@ func (u *unit) phase(p state.Phase, reason string) {
 		if !p.Live() {
 			i.PID, i.CPU, i.Memory = 0, 0, 0
 		}
+		if up := &i.Startup; u.initial && up.Ready.IsZero() && (p == state.Ready || p == state.Done) {
+			up.Ready = now
+		}
+		u.count() // calls that a process had went with it
 	})
 }
 
@@ -328,11 +338,16 @@ func (u *unit) linger() {
 	}
 }
 
+// count refreshes the shown numbers of calls; only the loop calls it.
+func (u *unit) count() {
+	st := u.sidecar.App().Stats()
+	u.shown.Calls, u.shown.Waiting = st.Calls, st.Waiting
+}
+
 // measure refreshes the shown usage; only the loop calls it.
 func (u *unit) measure() (changed bool) {
 	before := u.shown
-	st := u.sidecar.App().Stats()
-	u.shown.Calls, u.shown.Waiting = st.Calls, st.Waiting
+	u.count()
 	u.mu.Lock()
 	child := u.child
 	u.mu.Unlock()

@@ -42,6 +42,13 @@ type Dependency struct {
 	Condition string `json:"condition"` // started, ready or completed
 }
 
+// Startup is how an instance came up with the mesh. Restarts do not change it.
+type Startup struct {
+	Asked   time.Time `json:"asked,omitzero"`   // when its first process was asked for; until Started it waited for others
+	Started time.Time `json:"started,omitzero"` // when its first process was started; zero: it is external
+	Ready   time.Time `json:"ready,omitzero"`   // when it was ready, or done, for the first time
+}
+
 // Instance is one process of an app together with its sidecar.
 type Instance struct {
 	Name       string    `json:"name"` // "orders" is the first one, then "orders-2", "orders-3" …
@@ -51,6 +58,7 @@ type Instance struct {
 	Asked      time.Time `json:"asked,omitzero"`    // when the present process was asked for; until Started it waited for others
 	Started    time.Time `json:"started,omitzero"`  // when the present process was started
 	ReadyAt    time.Time `json:"ready_at,omitzero"` // when the present process became ready
+	Startup    Startup   `json:"startup,omitzero"`  // how it came up with the mesh; zero when an edit or a command has added it later
 	Blocked    bool      `json:"blocked,omitempty"` // pending for something that will not happen by itself
 	Generation uint64    `json:"generation"`        // grows with every start that was asked for: by a command, an edit or a changed source
 	Next       time.Time `json:"next,omitzero"`     // when a backing off instance is tried again
