@@ -179,6 +179,7 @@ func (r *router) call(ctx context.Context, c *stream.Call, addr, instance string
 type tries struct {
 	call *stream.Call
 	kept *stream.Kept // nil: there is no body, or nobody else to try
+	last *stream.Attempt
 }
 
 func triesOf(c *stream.Call, several bool) tries {
@@ -193,8 +194,12 @@ func (t *tries) next() *stream.Call {
 	if t.kept == nil {
 		return t.call
 	}
+	if t.last != nil {
+		t.last.GiveUp()
+	}
+	t.last = t.kept.Try()
 	c := *t.call
-	c.Body = t.kept.Try()
+	c.Body = t.last
 	return &c
 }
 

@@ -241,7 +241,10 @@ func (c *conn) request(b []byte, with *http.Request) (goOn bool) {
 		}
 	}()
 	c.s.o.Handler.ServeHTTP(r, &r.req)
-	return r.finish()
+	if goOn = r.finish(); len(b) > bufferSize {
+		c.last = nil // an idle connection does not hold a long head
+	}
+	return goOn
 }
 
 // response gives the Response for the next request. It is one for all of them,

@@ -82,8 +82,10 @@ func (r *Retry) Wrap(next stream.Handler) stream.Handler {
 		}
 		for try := 0; ; try++ {
 			each := call
+			var body *stream.Attempt
 			if kept != nil {
-				each.Body = kept.Try()
+				body = kept.Try()
+				each.Body = body
 			}
 			reply, err := next.Handle(ctx, &each)
 			outcome := Outcome{Err: err}
@@ -103,6 +105,9 @@ func (r *Retry) Wrap(next stream.Handler) stream.Handler {
 					}
 					return reply, err
 				}
+			}
+			if body != nil {
+				body.GiveUp() // or closing the reply would wait for the client to send more
 			}
 			if reply != nil {
 				_ = reply.Body.Close()

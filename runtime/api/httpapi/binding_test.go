@@ -17,7 +17,7 @@ import (
 )
 
 // large is more than anything may hold in memory.
-const large = 256 << 20
+const large = 64 << 20
 
 // mirror answers with the body that it gets, while it gets it, or breaks off.
 func mirror(w http.ResponseWriter, r *http.Request) {
@@ -75,7 +75,7 @@ func TestBindingStreams(t *testing.T) {
 	}{
 		{"to a file", "files?operation=create&metadata.fileName=large", large, int64(len(`{"fileName":"large"}`))},
 		{"from a file", "files?operation=get&metadata.fileName=large", 0, large},
-		{"through a server", "web?operation=post", large / 4, large / 4},
+		{"through a server", "web?operation=post", large / 2, large / 2},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var before, after runtime.MemStats
@@ -108,7 +108,7 @@ func TestBindingStreams(t *testing.T) {
 	v := s.rec.Views(1)[0]
 	up, _ := v.Lane(flow.Request, flow.CallerIn)
 	down, _ := v.Lane(flow.Reply, flow.CallerOut)
-	if v.Kind != "binding" || v.Callee != "web" || up.Bytes != large/4 || down.Bytes != large/4 || up.Chunks < 100 {
+	if v.Kind != "binding" || v.Callee != "web" || up.Bytes != large/2 || down.Bytes != large/2 || up.Chunks < 100 {
 		t.Errorf("the flow is a %s to %s with %d bytes up in %d chunks, %d down", v.Kind, v.Callee, up.Bytes, up.Chunks, down.Bytes)
 	}
 }

@@ -24,6 +24,10 @@ type body struct {
 	left  int64      // bytes to come; below 0: not known
 	eof   bool       // all was read
 	begun bool       // somebody has begun to read
+
+	request *http.Request // whose trailers follow; nil: none do
+	trailer http.Header   // once eof; whoever reads may ask for it when the request is over
+
 	ended atomic.Bool
 }
 
@@ -43,6 +47,9 @@ func (b *body) Read(p []byte) (int, error) {
 	if err != nil {
 		if errors.Is(err, io.EOF) {
 			b.eof = true
+			if b.request != nil {
+				b.trailer = b.request.Trailer
+			}
 			b.flow.Finish(flow.Request, flow.CallerIn)
 		}
 		if b.ended.Load() {

@@ -141,7 +141,8 @@ func (in *invocation) takeBody(w http.ResponseWriter, r *http.Request) {
 	b.from, b.flow, b.left = r.Body, in.call.Flow, r.ContentLength
 	in.call.Body = b
 	if r.ContentLength < 0 {
-		in.call.Trailer = func() http.Header { return r.Trailer }
+		b.request = r
+		in.call.Trailer = func() http.Header { return b.trailer }
 	}
 	if from, ok := r.Body.(*http1.Body); ok {
 		b.http1 = from

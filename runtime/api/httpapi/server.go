@@ -152,10 +152,20 @@ func (s *Server) route(r *http.Request) route {
 	}
 	if block != "invoke" {
 		if serve := blockRoute(version, block, r); serve != nil {
-			return route{serve: serve}
+			return route{serve: within(serve)}
 		}
 	}
 	return route{serve: (*Server).invoke}
+}
+
+// within has a request served in a context that ends with it, with which ends
+// what policies leave behind: that of http1 ends with the connection only.
+func within(serve func(*Server, http.ResponseWriter, *http.Request)) func(*Server, http.ResponseWriter, *http.Request) {
+	return func(s *Server, w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithCancel(r.Context())
+		defer cancel()
+		serve(s, w, r.WithContext(ctx))
+	}
 }
 
 // segment cuts the first segment off a path; repeated slashes count as one.

@@ -1,0 +1,77 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"mesh/runtime/policy"
+)
+
+// TestRetryDoesNotWaitForTheClient: an app that answers before it has the body
+// is called again although the client says no more, and the limit of the whole
+// call holds meanwhile.
+func TestRetryDoesNotWaitForTheClient(t *testing.T) {
+	eachTransport(t, func(t *testing.T, m *mesh) {
+		if !m.streams() {
+			return // the body is read whole before the app is called
+		}
+		var calls atomic.Int32
+		m.app("back", func(w http.ResponseWriter, r *http.Request) {
+			must(t, http.NewResponseController(w).EnableFullDuplex()) // or net/http would wait for the body
+			switch n := calls.Add(1); {
+			case r.URL.Path == "/crash" && n == 1:
+				crash(t, w)
+			case r.URL.Path == "/never" || n == 1:
+				w.WriteHeader(http.StatusServiceUnavailable)
+			default:
+				fmt.Fprintf(w, "try %d", n)
+			}
+		})
+		host := strings.TrimPrefix(strings.Split(m.url("", ""), "/v1.0")[0], "http://")
+		tests := []struct {
+			name, path, head, sent string
+			policy                 policy.Policy
+			status                 string
+			says                   string
+		}{
+			{"some of the body", "m", "Content-Length: 100", "some of it", policy.Policy{Retry: &policy.Retry{Max: 1}}, "200", "try 2"},
+			{"none of the body", "m", "Content-Length: 100", "", policy.Policy{Retry: &policy.Retry{Max: 1}}, "200", "try 2"},
+			{"a stream that has not begun", "m", "Transfer-Encoding: chunked", "", policy.Policy{Retry: &policy.Retry{Max: 1}}, "200", "try 2"},
+			{"the app crashes", "crash", "Content-Length: 100", "some", policy.Policy{Retry: &policy.Retry{Max: 1}}, "200", "try 2"},
+			{"a limit in a pause", "never", "Content-Length: 100", "some", policy.Policy{
+				Retry: &policy.Retry{Max: -1, Interval: time.Hour}, Timeout: policy.Timeout{Total: 100 * time.Millisecond},
+			}, "500", "timeout.total"},
+		}
+		for _, tt := range tests {
+			t.Run(tt.name, func(t *testing.T) {
+				m.policies.Set(map[string]policy.Policy{"back": tt.policy})
+				calls.Store(0)
+				ctx, cancel := context.WithTimeout(t.Context(), patience)
+				defer cancel()
+				c, err := (&net.Dialer{}).DialContext(ctx, "tcp", host)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer c.Close()
+				must(t, c.SetDeadline(time.Now().Add(patience)))
+				_, err = fmt.Fprintf(c, "POST /v1.0/invoke/back/method/%s HTTP/1.1\r\nHost: x\r\n%s\r\n\r\n%s", tt.path, tt.head, tt.sent)
+				must(t, err)
+				got, err := io.ReadAll(c) // the connection ends with a body that was not read
+				if err != nil && !errors.Is(err, io.EOF) {
+					t.Errorf("reading the reply: %v", err)
+				}
+				if text := string(got); !strings.HasPrefix(text, "HTTP/1.1 "+tt.status) || !strings.Contains(text, tt.says) {
+					t.Errorf("%q, want %s with %q", text, tt.status, tt.says)
+				}
+			})
+		}
+	})
+}
