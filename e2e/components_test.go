@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -46,6 +48,20 @@ port = "auto"
 	if got := r.component("store"); got.Type != "state.in-memory" || got.State != "ready" {
 		t.Errorf("a mistake has changed the store to %+v", got)
 	}
+
+	// What editors leave beside a file is none, and a file may be moved over another.
+	for _, name := range []string{"4913", ".one.yaml.swp", "one.yaml~", "#one.yaml#", ".#one.yaml", "two.yaml.tmp"} {
+		p.write("components/"+name, strings.ReplaceAll(yamlComponent, "TYPE", "state.nonsense"))
+	}
+	p.write("components/.new.yaml", strings.ReplaceAll(yamlComponent, "TYPE", "state.sqlite")+`
+  metadata: [ { name: connectionString, value: state.db } ]`)
+	if err := os.Rename(filepath.Join(p.dir, "components/.new.yaml"), filepath.Join(p.dir, "components/one.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	r.await("the file that was moved over", func() bool {
+		c := r.component("store")
+		return c.Type == "state.sqlite" && c.State == "ready" && r.notice("config") == ""
+	})
 
 	// Nobody listens there: the store is degraded, and nothing else is.
 	p.write("components/one.yaml", strings.ReplaceAll(yamlComponent, "TYPE", "state.redis")+`

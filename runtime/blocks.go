@@ -45,7 +45,7 @@ func (s *Sidecar) newDeliverer() *deliver.Deliverer {
 		return nil
 	}
 	o := deliver.Options{
-		AppID: s.o.AppID, Components: s.components(), App: s.app, Gate: s.app, Flows: s.o.Flows, Log: s.o.Log,
+		AppID: s.o.AppID, Components: s.components(), App: s.appCalls, Gate: s.app, Flows: s.o.Flows, Log: s.o.Log,
 		Policies: s.o.Policies, NoAsk: s.o.NoSubscribe,
 	}
 	if s.meter != nil {
@@ -54,7 +54,6 @@ func (s *Sidecar) newDeliverer() *deliver.Deliverer {
 	if p := s.o.App.Protocol; p == "grpc" || p == "grpcs" {
 		o.RPC = s.app
 	}
-	o.App = s.appCalls
 	return deliver.New(o)
 }
 

@@ -8,6 +8,8 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -69,6 +71,40 @@ func TestCron(t *testing.T) {
 			t.Fatal("no tick")
 		}
 	}
+	cancel()
+	<-done
+}
+
+// TestInputBindingMoves: an event that an app works on while its binding is
+// swapped is worked on to its end, and events go on from the new binding.
+func TestInputBindingMoves(t *testing.T) {
+	l := running(t, Options{})
+	apply(t, l, declare("tick", "bindings.cron", "schedule", "@every 20ms"))
+	var ticks atomic.Int64
+	got, goOn, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		var first sync.Once
+		l.App("app").Binding("tick").Read(ctx, func(ctx context.Context, _ Payload) ([]byte, error) {
+			first.Do(func() {
+				close(got)
+				<-goOn
+				ended <- ctx.Err()
+			})
+			ticks.Add(1)
+			return nil, nil
+		})
+	}()
+	<-got
+	apply(t, l, declare("tick", "bindings.cron", "schedule", "@every 30ms"))
+	close(goOn)
+	if err := <-ended; err != nil {
+		t.Errorf("the event that was under way was broken off: %v", err)
+	}
+	before := ticks.Load()
+	eventually(t, "events after the swap", func() bool { return ticks.Load() > before+5 })
 	cancel()
 	<-done
 }

@@ -19,6 +19,7 @@ import (
 // while it is away publishing fails with an error that says so, and the
 // component is shown as degraded; and all goes on by itself when it is back.
 func TestBrokerCrash(t *testing.T) {
+	t.Parallel()
 	for _, b := range []struct {
 		name  string
 		start func(t *testing.T) (*servertest.Server, string)
@@ -38,6 +39,7 @@ func TestBrokerCrash(t *testing.T) {
 		}},
 	} {
 		t.Run(b.name, func(t *testing.T) {
+			t.Parallel()
 			s, components := b.start(t)
 			testBrokerCrash(t, s, components)
 		})
@@ -135,7 +137,7 @@ func testBrokerCrash(t *testing.T, s *servertest.Server, components string) {
 			}
 		})
 	}
-	const load = 300 // messages that are acknowledged before a crash
+	const load = 100 // messages that are acknowledged before a crash
 	var away []time.Duration
 	for range 2 {
 		before := c.acks()

@@ -30,6 +30,7 @@ type rig struct {
 	peers *runtime.Peers
 	flows *flow.Recorder
 	base  string // the HTTP API of "pub", an app without a port
+	http  *http.Client
 
 	policies *policy.Book
 	counts   map[string]*metrics.Registry // by app
@@ -41,7 +42,9 @@ func newRig(t *testing.T, yaml string) *rig {
 	r := &rig{
 		t: t, live: component.New(component.Options{Dir: t.TempDir()}), peers: runtime.NewPeers(), flows: flow.NewRecorder(),
 		policies: &policy.Book{}, counts: map[string]*metrics.Registry{},
+		http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 8}}, // as apps keep their connections
 	}
+	t.Cleanup(r.http.CloseIdleConnections)
 	r.run("the components", r.live.Run)
 	r.apply(yaml)
 	for _, s := range r.live.Status() {
@@ -115,7 +118,7 @@ func (r *rig) call(method, path, body string, header ...string) string {
 	for i := 0; i < len(header); i += 2 {
 		req.Header.Set(header[i], header[i+1])
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := r.http.Do(req)
 	if err != nil {
 		return err.Error()
 	}
@@ -141,9 +144,11 @@ func eventually(t *testing.T, what string, f func() bool) {
 
 // yaml declares a component; each of the properties is a name and a value.
 func yaml(name, typ string, properties ...string) string {
-	text := fmt.Sprintf("kind: Component\nmetadata: { name: %s }\nspec:\n  type: %s\n  version: v1\n  metadata:\n", name, typ)
+	var text strings.Builder
+	fmt.Fprintf(&text, "kind: Component\nmetadata: { name: %s }\nspec:\n  type: %s\n  version: v1\n  metadata:\n", name, typ)
 	for i := 0; i < len(properties); i += 2 {
-		text += fmt.Sprintf("  - { name: %s, value: %q }\n", properties[i], properties[i+1])
+		fmt.Fprintf(&text, "  - { name: %s, value: %q }\n", properties[i], properties[i+1])
 	}
-	return text + "---\n"
+	text.WriteString("---\n")
+	return text.String()
 }

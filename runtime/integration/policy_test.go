@@ -39,6 +39,7 @@ spec:
 // TestComponentPolicies: what Resiliency resources say of components holds for
 // what apps ask of them and for what they deliver, and all of it is counted.
 func TestComponentPolicies(t *testing.T) {
+	t.Parallel()
 	var mu sync.Mutex
 	asked := map[string]int{}
 	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

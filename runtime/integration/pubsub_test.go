@@ -110,6 +110,7 @@ func (i *inbox) find(route string, match func(map[string]any) bool) map[string]a
 // TestPubSub: on every broker messages go from the API of one app to another
 // app as CloudEvents; what the app says to them decides what becomes of them.
 func TestPubSub(t *testing.T) {
+	t.Parallel()
 	for _, b := range []struct {
 		name  string
 		start func(t *testing.T) (yaml string)
@@ -129,6 +130,7 @@ func TestPubSub(t *testing.T) {
 		}},
 	} {
 		t.Run(b.name, func(t *testing.T) {
+			t.Parallel()
 			if b.name == "mosquitto" && raceDetector {
 				// Its client's own goroutines race with each other when it connects.
 				return
@@ -201,7 +203,7 @@ func testPubSub(t *testing.T, components string) {
 			t.Errorf("%s came %d times", id, n)
 		}
 	}
-	e := in.find("/orders", func(e map[string]any) bool { return true })
+	e := in.find("/orders", func(map[string]any) bool { return true })
 	for key, value := range map[string]any{
 		"specversion": "1.0", "type": "com.dapr.event.sent", "source": "pub", "topic": "orders", "pubsubname": "broker",
 		"datacontenttype": "application/json", "traceparent": trace, "traceid": trace,

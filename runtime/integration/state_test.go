@@ -11,7 +11,8 @@ import (
 )
 
 // TestStores: every state store does the same by the API.
-func TestStores(t *testing.T) {
+func TestStores(t *testing.T) { //nolint:tparallel // in turn: the last part kills a server of the others
+	t.Parallel()
 	redis, postgres := servertest.Redis(t), servertest.Postgres(t)
 	conn := fmt.Sprintf("host=127.0.0.1 port=%d user=mesh dbname=mesh", postgres.Port)
 	r := newRig(t, yaml("in-memory", "state.in-memory")+
@@ -91,6 +92,7 @@ func testStore(t *testing.T, r *rig, store string) {
 
 // TestOtherBlocks: locks, configuration and bindings on real servers.
 func TestOtherBlocks(t *testing.T) {
+	t.Parallel()
 	redis, postgres := servertest.Redis(t), servertest.Postgres(t)
 	postgres.SQL(t, `create table config (key varchar not null, value varchar not null, version varchar not null, metadata json);
 		insert into config values ('color', 'blue', '1', '{"by":"me"}'), ('size', 'xl', '1', null)`)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strconv"
 	"sync"
 	"testing"
 
@@ -13,24 +14,28 @@ import (
 // TestSwapLosesNothing: while messages are published, their broker is exchanged
 // again and again; every message is taken, and every one arrives.
 func TestSwapLosesNothing(t *testing.T) {
-	redis := servertest.Redis(t)
+	t.Parallel()
 	for _, b := range []struct {
 		name    string
-		declare func(i int) string
+		declare func(i int, redis string) string
 	}{
-		{"in-memory", func(i int) string { return yaml("broker", "pubsub.in-memory", "generation", fmt.Sprint(i)) }},
-		{"redis", func(i int) string {
-			return yaml("broker", "pubsub.redis", "redisHost", redis.Addr, "processingTimeout", "2s", "redeliverInterval", "1s", "queueDepth", fmt.Sprint(100+i))
+		{"in-memory", func(i int, _ string) string {
+			return yaml("broker", "pubsub.in-memory", "generation", strconv.Itoa(i))
 		}},
-		{"from one to the other", func(i int) string {
+		{"redis", func(i int, redis string) string {
+			return yaml("broker", "pubsub.redis", "redisHost", redis, "processingTimeout", "2s", "redeliverInterval", "1s", "queueDepth", strconv.Itoa(100+i))
+		}},
+		{"from one to the other", func(i int, redis string) string {
 			if i%2 == 1 { // what Redis has not delivered stays there until Redis is the broker again, as in the end
 				return yaml("broker", "pubsub.in-memory")
 			}
-			return yaml("broker", "pubsub.redis", "redisHost", redis.Addr, "processingTimeout", "2s", "redeliverInterval", "1s")
+			return yaml("broker", "pubsub.redis", "redisHost", redis, "processingTimeout", "2s", "redeliverInterval", "1s")
 		}},
 	} {
 		t.Run(b.name, func(t *testing.T) {
-			r := newRig(t, b.declare(0))
+			t.Parallel()
+			redis := servertest.Redis(t).Addr
+			r := newRig(t, b.declare(0, redis))
 			c := &tally{acknowledged: map[string]bool{}, delivered: map[string]int{}}
 			r.subscriber(c)
 			c.awaitFirst(t, r)
@@ -46,7 +51,7 @@ func TestSwapLosesNothing(t *testing.T) {
 			}
 			for i := range 20 {
 				before := c.acks()
-				r.apply(b.declare(i + 1))
+				r.apply(b.declare(i+1, redis))
 				eventually(t, "messages flow on", func() bool { return c.acks() > before+20 })
 			}
 			stop()

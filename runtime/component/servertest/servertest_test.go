@@ -7,10 +7,12 @@ import (
 
 // TestServers: each server answers, ends, and comes back on its port.
 func TestServers(t *testing.T) {
+	t.Parallel()
 	for name, start := range map[string]func(testing.TB) *Server{
 		"redis": Redis, "nats": NATS, "mosquitto": Mosquitto, "rabbitmq": RabbitMQ, "postgres": Postgres,
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			s := start(t)
 			dial := func() error {
 				var d net.Dialer
