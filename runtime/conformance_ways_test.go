@@ -186,8 +186,9 @@ func tunnels(t *testing.T, m *mesh) {
 			}
 		}
 		_ = c.Close()
-		for range 10 { // clients that go leave nothing behind
+		for i := range 10 { // clients that go, or break off, leave nothing behind
 			c, _, _ := open("ws")
+			must(t, c.(*net.TCPConn).SetLinger(-(i % 2))) //nolint:errcheck // dialled above; 0 is a reset
 			_ = c.Close()
 		}
 		calm(t, back.App())

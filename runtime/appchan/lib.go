@@ -116,6 +116,7 @@ func (p *passage) send(ctx context.Context, c *stream.Call, u *url.URL) (*stream
 			return nil, errors.New("the server switched protocols, which nobody asked for")
 		}
 		r.Tunnel, r.Length, r.Trailer = libTunnel{rw, c.Flow}, -1, nil
+		context.AfterFunc(ctx, func() { _ = rw.Close() }) // net/http has let go of it; Close ends ctx at the latest
 	}
 	stream.StripHopByHop(res.Header)
 	c.Flow.Replied(res.StatusCode)
