@@ -30,14 +30,18 @@ type sum struct {
 // sumTime is how long calls are put together.
 const sumTime = time.Second
 
-// ofComponent says whether a flow goes to or comes from a component.
-func ofComponent(v *flow.View) bool {
-	return slices.Contains([]string{"state", "publish", "delivery", "binding", "secret", "configuration", "lock"}, v.Kind)
+// ofComponent says whether a flow of that kind goes to or comes from a component.
+func ofComponent(kind string) bool {
+	switch kind {
+	case "state", "publish", "delivery", "binding", "secret", "configuration", "lock":
+		return true
+	}
+	return false
 }
 
 // add takes a call; false when it is to be told by itself.
 func (s *sums) add(v *flow.View) bool {
-	if !ofComponent(v) || v.Err != "" || v.Status >= 400 {
+	if !ofComponent(v.Kind) || v.Err != "" || v.Status >= 400 {
 		return false
 	}
 	if len(s.lines) == 0 {

@@ -42,3 +42,34 @@ func TestCallsOfComponentsAreSummedUp(t *testing.T) {
 		}
 	})
 }
+
+// TestInvocationsBeyondAScreenAreCounted: of many invocations the latest have a
+// line each; calls of components among the others are summed up all the same.
+func TestInvocationsBeyondAScreenAreCounted(t *testing.T) {
+	var out strings.Builder
+	flows := flow.NewRecorder()
+	defer flows.Watch()()
+	h := newHeadless(&out, nil, flows, false)
+	call := func(kind, path string, status int) {
+		f := flows.Begin(flow.Head{Caller: "orders", Callee: "billing", Verb: "POST", Path: path, Kind: kind})
+		f.Replied(status)
+		f.End(nil)
+	}
+	for range 5 {
+		call("state", "/early", 200)
+	}
+	for range headlessFlows + 30 {
+		call("http", "/first", 200)
+	}
+	for range headlessFlows {
+		call("http", "/last", 200)
+	}
+	h.invocations()
+	text := out.String()
+	if strings.Count(text, "/last 200") != headlessFlows || strings.Contains(text, "/first") || !strings.Contains(text, "⇄ 50 more invocations") {
+		t.Errorf("it says:\n%s", text)
+	}
+	if sums := h.sums.take(); len(sums) != 1 || !strings.Contains(sums[0], "×5") {
+		t.Errorf("the sums are %q", sums)
+	}
+}
