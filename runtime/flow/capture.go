@@ -110,7 +110,7 @@ func (f *Flow) Pass(d Dir, h Hop, p []byte) {
 		return
 	}
 	if c := f.capture.Load(); c != nil {
-		c.take(d, h, f.Lane(d, h).bytes.Load(), p)
+		c.take(d, h, f.lane(d, h).bytes.Load(), p)
 	}
 	f.Mark(d, h, len(p))
 }
@@ -122,7 +122,7 @@ func (f *Flow) PassParts(d Dir, h Hop, parts ...[]byte) {
 		return
 	}
 	n, c := 0, f.capture.Load()
-	at := f.Lane(d, h).bytes.Load()
+	at := f.lane(d, h).bytes.Load()
 	for _, p := range parts {
 		if c != nil {
 			c.take(d, h, at+uint64(n), p)

@@ -133,7 +133,8 @@ type Flow struct {
 	marks   atomic.Int32            // that its lanes have room for
 	capture atomic.Pointer[capture] // nil: its bytes are not wanted
 
-	lane [lanes]Lane
+	near [lanes / 2]Lane                 // of the hops where the mesh meets the apps
+	wire atomic.Pointer[[lanes / 2]Lane] // of those where sidecars meet; nil: no byte has crossed a wire
 }
 
 // ID gives the flow's name.
@@ -155,12 +156,39 @@ func (f *Flow) Head() Head {
 // now is the time since the flow began, in nanoseconds, never 0.
 func (f *Flow) now() int64 { return max(1, int64(time.Since(f.head.Begun))) }
 
-// Lane gives the lane of one hop in one direction, nil for a nil flow.
+// Lane gives the lane of one hop in one direction, nil for a nil flow and for a
+// lane that no byte has met yet.
 func (f *Flow) Lane(d Dir, h Hop) *Lane {
 	if f == nil {
 		return nil
 	}
-	return &f.lane[int(d&1)*4+int(h&3)]
+	i, near := place(d, h)
+	if near {
+		return &f.near[i]
+	}
+	if w := f.wire.Load(); w != nil {
+		return &w[i]
+	}
+	return nil
+}
+
+// place says where a lane lies. A call between sidecars of one process has no use
+// for the lanes of the wire, which are a third of the record of a call.
+func place(d Dir, h Hop) (i int, near bool) {
+	i = int(d&1)*2 + int(h&3)>>1
+	if d&1 == Request {
+		return i, h&3 == CallerIn || h&3 == CalleeOut
+	}
+	return i, h&3 == CalleeIn || h&3 == CallerOut
+}
+
+// lane is Lane for who writes it.
+func (f *Flow) lane(d Dir, h Hop) *Lane {
+	if l := f.Lane(d, h); l != nil {
+		return l
+	}
+	f.wire.CompareAndSwap(nil, new([lanes / 2]Lane)) // lanes have writers of their own: another may be first
+	return f.Lane(d, h)
 }
 
 // Route records the peer that the call was sent to. A retry may call it again.

@@ -231,3 +231,29 @@ func BenchmarkFlow(b *testing.B) {
 		f.End(nil)
 	}
 }
+
+func TestEachLaneKeepsItsOwnFigures(t *testing.T) {
+	r := NewRecorder()
+	defer r.Watch()()
+	f := r.Begin(Head{})
+	var marked sync.WaitGroup
+	for i := range lanes {
+		marked.Go(func() {
+			f.Mark(Dir(i/4), Hop(i%4), i+1)
+			f.Finish(Dir(i/4), Hop(i%4))
+		})
+	}
+	marked.Wait()
+	v := f.View()
+	if len(v.Lanes) != lanes {
+		t.Fatalf("%d lanes are shown", len(v.Lanes))
+	}
+	for i, l := range v.Lanes {
+		if l.Dir != Dir(i/4) || l.Hop != Hop(i%4) || l.Bytes != uint64(i+1) || l.Chunks != 1 || l.Done == 0 {
+			t.Errorf("lane %d shows %+v", i, l)
+		}
+		if marks, _ := f.Lane(l.Dir, l.Hop).Marks(0, nil); len(marks) != 1 || marks[0].Size != i+1 {
+			t.Errorf("lane %d has the marks %v", i, marks)
+		}
+	}
+}

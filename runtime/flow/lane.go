@@ -59,7 +59,7 @@ func (f *Flow) Mark(d Dir, h Hop, n int) {
 	if f == nil || n <= 0 {
 		return
 	}
-	l := &f.lane[int(d&1)*4+int(h&3)]
+	l := f.lane(d, h)
 	t := f.now()
 	i := l.chunks.Load()
 	if i == 0 {
@@ -90,14 +90,14 @@ func (f *Flow) Mark(d Dir, h Hop, n int) {
 // reader sees of it is how long the next hop has not been reading.
 func (f *Flow) Blocked(d Dir, h Hop) {
 	if f != nil {
-		f.lane[int(d&1)*4+int(h&3)].busy.Store(f.now())
+		f.lane(d, h).busy.Store(f.now())
 	}
 }
 
 // Finish records that the end of the body has passed a hop. The first call wins.
 func (f *Flow) Finish(d Dir, h Hop) {
 	if f != nil {
-		l := &f.lane[int(d&1)*4+int(h&3)]
+		l := f.lane(d, h)
 		l.over.CompareAndSwap(0, f.now())
 		l.busy.Store(0)
 	}

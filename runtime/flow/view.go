@@ -63,8 +63,11 @@ func (f *Flow) View() View {
 		v.Err = *s
 	}
 	v.Kept = f.capture.Load() != nil
-	for i := range f.lane {
-		l := &f.lane[i]
+	for i := range lanes {
+		l := f.Lane(Dir(i/4), Hop(i%4))
+		if l == nil {
+			continue
+		}
 		lv := LaneView{
 			Dir: Dir(i / 4), Hop: Hop(i % 4),
 			Chunks: l.chunks.Load(), Bytes: l.bytes.Load(),
@@ -78,6 +81,9 @@ func (f *Flow) View() View {
 			lv.GapP50, lv.GapP99 = r.gaps.quantiles()
 		}
 		if lv.Chunks > 0 || lv.Blocked > 0 {
+			if v.Lanes == nil {
+				v.Lanes = make([]LaneView, 0, lanes/2)
+			}
 			v.Lanes = append(v.Lanes, lv)
 		}
 	}
@@ -122,8 +128,8 @@ func (f *Flow) Detail(after Cursor) Detail {
 	// A flow that ends between the two is seen as live with all its marks,
 	// never as ended with some of them missing.
 	d.View = f.View()
-	for i := range f.lane {
-		marks, lost := f.lane[i].Marks(after[i], nil)
+	for i := range lanes {
+		marks, lost := f.Lane(Dir(i/4), Hop(i%4)).Marks(after[i], nil)
 		if len(marks) == 0 {
 			continue
 		}
