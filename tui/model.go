@@ -2,7 +2,6 @@ package tui
 
 import (
 	"context"
-	"strconv"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
@@ -215,25 +214,6 @@ func (m *model) View() tea.View {
 		v.MouseMode = tea.MouseModeCellMotion
 	}
 	return v
-}
-
-// title is what the terminal calls its window: the mesh, and what is wrong with
-// it.
-func (m *model) title() string {
-	title := "mesh"
-	if name := grid.Plain(m.world.Mesh.Name); name != "" {
-		title += ": " + name
-	}
-	ready, all, broken := m.readiness()
-	switch {
-	case m.stopping() != "":
-		title += " · stopping"
-	case broken > 0:
-		title += " ✖ " + strconv.Itoa(broken)
-	case ready < all:
-		title += " · " + strconv.Itoa(ready) + "/" + strconv.Itoa(all)
-	}
-	return title
 }
 
 // show switches to a view.

@@ -5,8 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	tea "charm.land/bubbletea/v2"
-
 	"mesh/tui/pane"
 )
 
@@ -91,21 +89,4 @@ func (m *model) recall(text string) string {
 		}
 	}
 	return text
-}
-
-// progress shows in the terminal's own bar how far the mesh has come, where the
-// terminal has one: apps that are not ready yet, and failures.
-func (m *model) progress() *tea.ProgressBar {
-	ready, all, broken := m.readiness()
-	switch {
-	case all == 0 || m.raw.on:
-		return nil
-	case m.stopping() != "":
-		return tea.NewProgressBar(tea.ProgressBarIndeterminate, 0)
-	case broken > 0:
-		return tea.NewProgressBar(tea.ProgressBarError, 100*ready/all)
-	case ready < all:
-		return tea.NewProgressBar(tea.ProgressBarDefault, 100*ready/all)
-	}
-	return nil
 }

@@ -112,6 +112,8 @@ func TestSessionOnATerminal(t *testing.T) {
 	x := start(t, "6,50")
 	x.expect("\x1b[?1049h")
 	x.expect("gave up after 5 starts")
+	x.expect("\x1b]2;mesh: shop ✖ 2\a") // what the window is called
+	x.expect("\x1b]9;4;2;")              // a bar that shows a failure
 	x.key("2")
 	x.expect("flowing")
 	x.key("\r")
@@ -127,6 +129,9 @@ func TestSessionOnATerminal(t *testing.T) {
 	x.expect("\x1b[?1049h")
 	x.key("\x03")
 	x.expect("left: quit")
+	if !strings.Contains(x.seen(), "\x1b]9;4;0") {
+		t.Errorf("the terminal's progress bar stays: %q", x.seen())
+	}
 	if !strings.Contains(x.seen(), leaveAltScreen) || !strings.Contains(x.seen(), "\x1b[?25h") {
 		t.Errorf("the terminal is not as it was before: %q", x.seen())
 	}

@@ -35,7 +35,7 @@ func (t picture) animate(in io.Reader, out io.Writer) error {
 			now := ""
 			if row < len(all[i].lines) {
 				var b bytes.Buffer
-				looks[i] = t.drawLine(&b, all[i].lines[row], row, looks[i])
+				looks[i] = t.drawLine(&b, all[i].lines[row], row, head.Width, looks[i])
 				now = b.String()
 			}
 			if i > 0 && now == text {

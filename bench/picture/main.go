@@ -24,6 +24,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/charmbracelet/x/ansi"
 )
@@ -104,7 +105,7 @@ func (t picture) draw(in io.Reader, out io.Writer) error {
 	t.begin(w, columns, len(lines))
 	var now look
 	for row, l := range lines {
-		now = t.drawLine(w, l, row, now)
+		now = t.drawLine(w, l, row, columns, now)
 	}
 	fmt.Fprintln(w, "</svg>")
 	return w.Flush()
@@ -117,8 +118,10 @@ func (t picture) begin(w io.Writer, columns, rows int) {
 	fmt.Fprintf(w, `<rect width="100%%" height="100%%" rx="8" fill="%s"/>`+"\n", t.background)
 }
 
-// drawLine draws one line and gives the look that the next one begins with.
-func (t picture) drawLine(w io.Writer, line string, row int, now look) look {
+// drawLine draws one line and gives the look that the next one begins with. The
+// background that it ends with goes on to the last column: tmux leaves out spaces
+// at the end.
+func (t picture) drawLine(w io.Writer, line string, row, columns int, now look) look {
 	column := 0
 	var state byte
 	var run strings.Builder
@@ -128,6 +131,7 @@ func (t picture) drawLine(w io.Writer, line string, row int, now look) look {
 		run.Reset()
 		start, style = column, now
 	}
+	filled := false // the run is made of blocks
 	for len(line) > 0 {
 		seq, width, n, next := ansi.DecodeSequence(line, state, nil)
 		state, line = next, line[n:]
@@ -139,10 +143,19 @@ func (t picture) drawLine(w io.Writer, line string, row int, now look) look {
 			}
 			continue
 		}
+		if b := eighths(seq) > 0; b != filled {
+			flush()
+			filled = b
+		}
 		run.WriteString(seq)
 		column += width
 	}
+	back := now.bg
 	flush()
+	if back != "" && column < columns {
+		style = look{bg: back}
+		t.span(w, strings.Repeat(" ", columns-column), column, columns, row, style)
+	}
 	return now
 }
 
@@ -161,6 +174,10 @@ func (t picture) span(w io.Writer, text string, from, to, row int, s look) {
 	if strings.TrimSpace(text) == "" {
 		return
 	}
+	if eighths(text) > 0 {
+		t.blocks(w, text, x, y, fg)
+		return
+	}
 	more := ""
 	if fg != t.foreground {
 		more = ` fill="` + fg + `"`
@@ -173,6 +190,31 @@ func (t picture) span(w io.Writer, text string, from, to, row int, s look) {
 	}
 	fmt.Fprintf(w, `<text x="%.1f" y="%d" textLength="%.1f"%s>%s</text>`+"\n",
 		x, y+cellHeight-5, float64(to-from)*cellWidth, more, html.EscapeString(text))
+}
+
+// eighths gives how much of its cell the block is that a text begins with, from
+// the bottom; 0: it is something else.
+func eighths(text string) int {
+	if r, _ := utf8.DecodeRuneInString(text); r >= '▁' && r <= '█' {
+		return int(r-'▁') + 1
+	}
+	return 0
+}
+
+// blocks draws a run of blocks as rectangles: in the font of who looks they may
+// not touch each other.
+func (t picture) blocks(w io.Writer, text string, x float64, y int, fg string) {
+	runes := []rune(text)
+	for i := 0; i < len(runes); {
+		n := 1
+		for i+n < len(runes) && runes[i+n] == runes[i] {
+			n++
+		}
+		high := float64(eighths(string(runes[i]))) * cellHeight / 8
+		fmt.Fprintf(w, `<rect x="%.1f" y="%.2f" width="%.1f" height="%.2f" fill="%s"/>`, x+float64(i)*cellWidth, float64(y+cellHeight)-high, float64(n)*cellWidth, high, fg)
+		i += n
+	}
+	fmt.Fprintln(w)
 }
 
 // with gives a look after a "select graphic rendition" sequence.

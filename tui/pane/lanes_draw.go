@@ -12,7 +12,7 @@ import (
 )
 
 // laneStats is the width of the counters at the right of a lane.
-const laneStats = 36
+const laneStats = 41
 
 // gapStats is the width of the gaps, which a wide terminal adds to them.
 const gapStats = 14
@@ -59,8 +59,8 @@ func (l *Lanes) Draw(area grid.Area) {
 		head.Right(8, 0, "chunks", t.Dim)
 		head.Right(15, 0, "bytes", t.Dim)
 		head.Right(28, 0, "hold p50/p99", t.Dim)
-		head.Right(32, 0, "⧉", t.Dim)
-		head.Right(36, 0, "✂", t.Dim)
+		head.Right(35, 0, "merged", t.Dim)
+		head.Right(41, 0, "split", t.Dim)
 		head.Right(laneStats+gapStats, 0, "gap p50/p99", t.Dim)
 	}
 	if len(lanes) == 0 {
@@ -298,8 +298,8 @@ func (l *Lanes) drawStats(a grid.Area, lane *trace.Lane) {
 	}
 	a.Right(22, 0, filter.Seconds(lane.Holds.Quantile(0.5)), t.Text)
 	a.Text(22, 0, "/"+filter.Seconds(lane.Holds.Quantile(0.99)), t.Text)
-	a.Right(32, 0, count(uint64(lane.Merges)), t.counted(lane.Merges))
-	a.Right(36, 0, count(uint64(lane.Splits)), t.counted(lane.Splits))
+	a.Right(35, 0, count(uint64(lane.Merges)), t.counted(lane.Merges))
+	a.Right(41, 0, count(uint64(lane.Splits)), t.counted(lane.Splits))
 }
 
 // counted gives the style of a number that is of interest when it is not 0.
