@@ -129,7 +129,7 @@ func (e Env) up(ctx context.Context, f upFlags, only []string) error {
 		o.Salt = rand.Text()
 	}
 	if noNames == nil {
-		o.Names = announcer{names}
+		o.Names, o.Move = announcer{names}, names.Use
 	}
 	var super *supervisor.Supervisor
 	watcher, err := watch.New(watch.Options{Targets: targets(m), Changed: func(e watch.Event) {

@@ -76,14 +76,19 @@ func (r *Responder) withdraw(o *owned) {
 func (r *Responder) leave() {
 	r.zone.mu.Lock()
 	defer r.zone.mu.Unlock()
-	for _, l := range r.net.Load().links {
+	r.goodbye(r.net.Load().links)
+	r.zone.byName, r.zone.byApp = nil, nil
+}
+
+// goodbye takes everything back on links. The zone is locked.
+func (r *Responder) goodbye(links []link) {
+	for _, l := range links {
 		var groups []bundle
 		for _, o := range r.zone.byName {
 			groups = append(groups, o.goodbye(l))
 		}
 		r.say(l, groups)
 	}
-	r.zone.byName, r.zone.byApp = nil, nil
 }
 
 // say sends groups to everybody on a link. The zone is locked.

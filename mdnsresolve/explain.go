@@ -31,9 +31,12 @@ func (r *Responder) Explain(appID string) []string {
 		return said
 	}
 	s := r.Stats()
+	r.moving.Lock()
+	mode := r.mode
+	r.moving.Unlock()
 	switch {
 	case len(s.Links) == 0:
-		say("no interface is in use, so nobody can be asked: the one that is wished for (%s) is down or has no IPv4 address", r.mode)
+		say("no interface is in use, so nobody can be asked: the one that is wished for (%s) is down or has no IPv4 address", mode)
 	case s.Sent == 0 && s.Unsent > 0:
 		say("no packet could be sent on %s: %d attempts were refused by the system; a firewall may block UDP port %d", strings.Join(s.Links, ", "), s.Unsent, mdnsPort)
 	case s.Responses == 0 && s.Questions == 0:
@@ -41,7 +44,7 @@ func (r *Responder) Explain(appID string) []string {
 	default:
 		say("nobody on %s announces %s; %d announcements and answers have been heard there", strings.Join(s.Links, ", "), appID, s.Responses)
 	}
-	if r.mode == loopback {
+	if mode == loopback {
 		say("only this host is asked; to find sidecars of other hosts, set the mDNS interface to %q or to an interface's name", all)
 	}
 	if s.Foreign > 0 {

@@ -69,6 +69,15 @@ func (n *network) place(index int, from netip.Addr) (l link, local, ok bool) {
 	return l, false, near && !l.loopback && !l.hostOnly
 }
 
+// survey is scan, and an error where a user must have meant another mode.
+func survey(mode string) (*network, error) {
+	n, err := scan(mode)
+	if err != nil {
+		return nil, err
+	}
+	return n, n.check(mode)
+}
+
 // scan looks at the host's interfaces; mode is as in Options.Interface.
 func scan(mode string) (*network, error) {
 	interfaces, err := net.Interfaces()

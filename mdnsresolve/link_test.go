@@ -2,6 +2,7 @@ package mdnsresolve
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -68,6 +69,58 @@ func TestInterfacesComeAndGo(t *testing.T) {
 			t.Errorf("in use: %v", got)
 		}
 	})
+}
+
+// A move to another interface is heard by those who are left and by those who
+// are new, and what was heard where we are no longer is forgotten at once.
+func TestMoveToAnotherInterface(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, out := inMemory(testLo, testEth)
+		before := r.net.Load()
+		r.scan = func() (*network, error) { return before, nil }
+		run(t, r)
+		r.Announce(Service{AppID: "mine", Instance: "1", Port: 50002})
+		r.hear(t, sidecar(t, "orders", "1", 50002, "10.1.2.9"), neighbour, 2)
+		<-time.After(2 * time.Second)
+		out.take()
+
+		hidden := testEth // as loopback alone has it where others of this host are on the interface
+		hidden.hostOnly, hidden.publish = true, testLo.publish
+		n := &network{links: []link{testLo, hidden}, local: map[netip.Addr]bool{}}
+		r.move(loopback, func() (*network, error) { return n, nil }, n)
+		if got := r.Known("orders"); got != nil {
+			t.Errorf("the neighbour of a network that we have left is at %v", got)
+		}
+		<-time.After(5 * scanEvery)
+		var said []string
+		for _, p := range out.take() {
+			for _, rr := range p.msg.Answer {
+				if a, ok := rr.(*dns.A); ok {
+					said = append(said, fmt.Sprintf("%s %v %d", p.link, a.A, a.Hdr.Ttl))
+				}
+			}
+		}
+		if len(said) != 3 || said[0] != "eth0 10.1.2.3 0" || !strings.HasPrefix(said[1], "eth0 127.0.0.1 ") || said[1] != said[2] || strings.HasSuffix(said[1], " 0") {
+			t.Errorf("said: %q, want a goodbye and two announcements", said)
+		}
+	})
+}
+
+func TestUseRefusesAnInterfaceThatIsNotThere(t *testing.T) {
+	r := start(t, Options{})
+	if err := r.Use("eth99x"); err == nil || !strings.Contains(err.Error(), `"eth99x"`) {
+		t.Errorf("the error is %v", err)
+	}
+	if got := r.Stats().Links; !slices.Contains(got, "lo") {
+		t.Errorf("then in use: %v", got)
+	}
+	if err := r.Use("all"); err != nil {
+		t.Error(err)
+	}
+	said := strings.Join(r.Explain("nobody-at-all"), "\n")
+	if strings.Contains(said, "only this host is asked") {
+		t.Errorf("on all interfaces it says\n%s", said)
+	}
 }
 
 // told gives the interface and address of each announcement of app "mine".

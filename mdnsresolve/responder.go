@@ -36,11 +36,13 @@ type Options struct {
 // Its methods may be called by any goroutine at any time.
 type Responder struct {
 	log  *slog.Logger
-	mode string
 	host string
 	pid  int
-	scan func() (*network, error)
 	out  outlet
+
+	moving sync.Mutex // of what follows, and held while net is exchanged
+	mode   string
+	scan   func() (*network, error)
 
 	net    atomic.Pointer[network]
 	zone   zone
@@ -66,11 +68,8 @@ func New(o Options) (*Responder, error) {
 		}
 		host = name
 	}
-	n, err := scan(mode)
+	n, err := survey(mode)
 	if err != nil {
-		return nil, err
-	}
-	if err := n.check(mode); err != nil {
 		return nil, err
 	}
 	log := cmp.Or(o.Log, slog.New(slog.DiscardHandler))
@@ -78,10 +77,44 @@ func New(o Options) (*Responder, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := newResponder(log, hostLabel(host), out, func() (*network, error) { return scan(mode) })
-	r.mode = mode
-	r.adopt(n)
+	r := newResponder(log, hostLabel(host), out, nil)
+	r.move(mode, func() (*network, error) { return scan(mode) }, n)
 	return r, nil
+}
+
+// Use works on another interface from now on; iface is as Options.Interface. Those
+// who are not to hear of us any more are told goodbye, the others where we are now.
+// On error nothing has changed.
+func (r *Responder) Use(iface string) error {
+	mode := cmp.Or(iface, loopback)
+	n, err := survey(mode)
+	if err != nil {
+		return err
+	}
+	r.move(mode, func() (*network, error) { return scan(mode) }, n)
+	return nil
+}
+
+// move exchanges the interfaces and the way of looking at them.
+func (r *Responder) move(mode string, look func() (*network, error), n *network) {
+	r.moving.Lock()
+	defer r.moving.Unlock()
+	r.mode, r.scan = mode, look
+	var left []link
+	for _, l := range r.net.Load().links {
+		if now, ok := n.link(l.index); !ok || !now.same(l) {
+			left = append(left, l)
+		}
+	}
+	r.zone.mu.RLock()
+	r.goodbye(left)
+	r.zone.mu.RUnlock()
+	r.mu.Lock()
+	for _, l := range left {
+		r.cache.dropLink(l.index)
+	}
+	r.mu.Unlock()
+	r.adopt(n)
 }
 
 func newResponder(log *slog.Logger, host string, out outlet, scan func() (*network, error)) *Responder {
@@ -113,6 +146,8 @@ func (r *Responder) Run(ctx context.Context) error {
 // look scans the interfaces again, and again.
 func (r *Responder) look() {
 	defer r.agenda.after(scanEvery, r.look)
+	r.moving.Lock()
+	defer r.moving.Unlock()
 	n, err := r.scan()
 	if err != nil {
 		r.log.Debug("mdns keeps the interfaces it knows", slog.Any("error", err))
@@ -122,7 +157,8 @@ func (r *Responder) look() {
 }
 
 // adopt makes n the network: what is announced is told to links that are new or
-// have changed, and what was heard on those that are gone is forgotten.
+// have changed, and what was heard on those that are gone is forgotten. The caller
+// holds moving.
 func (r *Responder) adopt(n *network) {
 	old := r.net.Load()
 	var fresh []link

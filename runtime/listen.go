@@ -69,6 +69,9 @@ func (s *Sidecar) listen() error {
 			*l.port = addr.Port
 		}
 	}
+	if ln, ok := s.ln.Internal.(*net.TCPListener); ok {
+		s.ln.Internal = newMovable(ln)
+	}
 	addr, ok := s.ln.Internal.Addr().(*net.TCPAddr)
 	if !ok {
 		s.Close()

@@ -136,34 +136,20 @@ func (s *Supervisor) Apply(ctx context.Context, m *config.Mesh) error {
 	if change.Empty() && len(e.steps) == 0 { // only places in the file have moved
 		return nil
 	}
-	s.applied(m, change, time.Since(began))
+	s.applied(change, time.Since(began))
 	return nil
 }
 
 // applied tells the user what an edit has changed.
-func (s *Supervisor) applied(m *config.Mesh, change config.Change, took time.Duration) {
+func (s *Supervisor) applied(change config.Change, took time.Duration) {
 	lines := change.Lines()
 	for _, l := range lines {
 		s.say("", "", "%s", l)
 	}
 	s.post(func() {
-		s.warn(m)
 		s.notice(state.Notice{
 			Level: "info", Code: "reload",
 			Text: fmt.Sprintf("mesh.toml applied in %v: %s", took.Round(time.Millisecond), strings.Join(lines, "; ")),
 		})
-	})
-}
-
-// warn shows what of the file does not hold until mesh is started again.
-func (s *Supervisor) warn(m *config.Mesh) {
-	if m.Interface == s.o.First.Interface {
-		s.withdraw("mdns", "")
-		return
-	}
-	s.notice(state.Notice{
-		Level: "warning", Code: "mdns",
-		Text: fmt.Sprintf("mesh still announces its apps on the interface %q; %q counts when mesh is started again", s.o.First.Interface, m.Interface),
-		Hint: "mesh down, then mesh up",
 	})
 }

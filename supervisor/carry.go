@@ -87,6 +87,13 @@ func (s *Supervisor) carryOut(ctx context.Context, e *edit) error {
 		if !e.back {
 			failed = errors.Join(failed, s.fixedPorts(m, rebuild))
 		}
+		if failed == nil { // the last that can fail, since others hear of it
+			if err := s.moveTo(m.Interface); e.back {
+				lost = errors.Join(lost, err)
+			} else {
+				failed = err
+			}
+		}
 		if failed != nil {
 			for _, u := range fresh {
 				u.discard()

@@ -90,7 +90,11 @@ func (s *Supervisor) newFinder(u *unit) *names.Finder {
 func (s *Supervisor) findBy(u *unit, m *config.Mesh, h *supplies) {
 	var wants []names.Want
 	for _, n := range h.names {
-		wants = append(wants, names.Want{Kind: n.Component, Config: names.Expand(n.Options, func(name string) string { return s.variable(name, u, m) })})
+		w := names.Want{Kind: n.Component, Config: names.Expand(n.Options, func(name string) string { return s.variable(name, u, m) })}
+		if w.Kind != mdnsKind {
+			w.Host = s.hostAddress(m)
+		}
+		wants = append(wants, w)
 	}
 	u.finder.Set(wants)
 }
@@ -114,7 +118,7 @@ func (s *Supervisor) source(u *unit, w names.Want) (names.Resolver, func(context
 	}
 	late := names.NewLate(w.Kind, s.o.Log, func(ctx context.Context) (names.Started, error) {
 		return component.NewNames(ctx, component.NamesOptions{
-			Type: w.Kind, Config: w.Config, Dir: s.o.First.Dir, AppID: u.app, Host: s.hostAddress(u.want.Load().mesh),
+			Type: w.Kind, Config: w.Config, Dir: s.o.First.Dir, AppID: u.app, Host: w.Host,
 			HTTPPort: u.at.http, InternalPort: u.internal, AppPort: u.at.app, Log: s.o.Log,
 		})
 	})
@@ -133,6 +137,31 @@ func (u *unit) announce(ctx context.Context) error {
 	withdraw := u.s.o.Names.Announce(u.app, u.name, u.internal)
 	<-ctx.Done()
 	withdraw()
+	return nil
+}
+
+// moveTo makes the mesh known on another interface: its sidecars listen there, then
+// others hear of it. On error nothing has changed. Only the loop calls it.
+func (s *Supervisor) moveTo(iface string) error {
+	was := s.cfg.Interface
+	if iface == was {
+		return nil
+	}
+	listen := func(iface string) error {
+		for _, u := range s.units {
+			if err := u.sidecar.ListenForPeers(peerHost(iface)); err != nil {
+				return fmt.Errorf("%s cannot be reached on the interface %q: %w", u.name, iface, portTaken(err, u.internal))
+			}
+		}
+		return nil
+	}
+	err := listen(iface)
+	if err == nil && s.o.Move != nil {
+		err = s.o.Move(iface)
+	}
+	if err != nil {
+		return errors.Join(err, listen(was))
+	}
 	return nil
 }
 

@@ -48,6 +48,7 @@ type Options struct {
 	Environ  []string                     // for the apps
 	Guardian *proc.Guardian               // ends the children when we cannot
 	Names    Names                        // nil: only this mesh
+	Move     func(iface string) error     // has Names work on another interface; nil: there is none
 	Flows    *flow.Recorder
 	Logs     *logs.Book
 	Log      *slog.Logger

@@ -159,7 +159,7 @@ func (s *Supervisor) newUnit(m *config.Mesh, a *config.App, index int) (_ *unit,
 	vars := newEnviron(s.o.Environ)
 	u.sidecar, err = runtime.New(runtime.Options{
 		AppID: a.ID, Instance: u.name,
-		HTTP: loopback(u.at.http), GRPC: loopback(u.at.grpc), Internal: peerAddr(m.Interface, u.internal),
+		HTTP: loopback(u.at.http), GRPC: loopback(u.at.grpc), Internal: net.JoinHostPort(peerHost(m.Interface), strconv.Itoa(u.internal)),
 		MetricsAddr: loopback(u.at.metrics), Metrics: reg, Grace: sidecarGrace, MaxBody: a.MaxBody, HeaderLimit: a.HeaderLimit,
 		Balance: runtime.Balance(a.Balance), BalanceOthers: runtime.Balance(m.Balance),
 		Env: func(name string) (string, bool) { v, ok := vars.value[name]; return v, ok },
@@ -193,13 +193,13 @@ func healthOf(a *config.App) *api.AppHealth {
 	return &api.AppHealth{Path: h.Path, Interval: h.Interval.String(), Timeout: h.Timeout.String(), Threshold: h.Threshold}
 }
 
-// peerAddr is where a sidecar listens for others. They come from other hosts
-// only when the mesh is announced there.
-func peerAddr(iface string, port int) string {
+// peerHost is where a sidecar listens for others; "": at all addresses. They come
+// from other hosts only when the mesh is announced there.
+func peerHost(iface string) string {
 	if iface == "" || iface == "loopback" {
-		return loopback(port)
+		return "127.0.0.1"
 	}
-	return net.JoinHostPort("", strconv.Itoa(port))
+	return ""
 }
 
 // external says whether somebody else runs the app.

@@ -12,7 +12,8 @@ import (
 // configuration are the same.
 type Want struct {
 	Kind   string
-	Config any // as YAML or TOML has it, variables expanded
+	Config any    // as YAML or TOML has it, variables expanded
+	Host   string // where others reach what the source makes known; "": it makes nothing known
 }
 
 // Make gives the source of a Want and, when it has to run to be of use, what
@@ -106,7 +107,7 @@ func (f *Finder) exchange(ctx context.Context, have []*running, wants []Want) []
 // take removes the source of a want from those that run; nil when there is none.
 func take(have *[]*running, w Want) *running {
 	for i, r := range *have {
-		if r.want.Kind == w.Kind && reflect.DeepEqual(r.want.Config, w.Config) {
+		if r.want.Kind == w.Kind && r.want.Host == w.Host && reflect.DeepEqual(r.want.Config, w.Config) {
 			*have = append((*have)[:i:i], (*have)[i+1:]...)
 			return r
 		}

@@ -54,7 +54,7 @@ func TestFinderExchangesSourcesWithoutLosingACall(t *testing.T) {
 		r := &registry{}
 		var kinds []string
 		f := NewFinder(r.maker, slog.New(slog.DiscardHandler), func(k []string) { kinds = k })
-		f.Set([]Want{{"consul", "127.0.0.1:1"}, {"sqlite", "127.0.0.1:2"}})
+		f.Set([]Want{{Kind: "consul", Config: "127.0.0.1:1"}, {Kind: "sqlite", Config: "127.0.0.1:2"}})
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		go func() { ended <- f.Run(ctx) }()
@@ -69,13 +69,13 @@ func TestFinderExchangesSourcesWithoutLosingACall(t *testing.T) {
 		if got := find(); got != "127.0.0.1:1" { // asked before anything has begun
 			t.Errorf("a is at %s", got)
 		}
-		f.Set([]Want{{"sqlite", "127.0.0.1:2"}, {"consul", "127.0.0.1:3"}})
+		f.Set([]Want{{Kind: "sqlite", Config: "127.0.0.1:2"}, {Kind: "consul", Config: "127.0.0.1:3"}})
 		synctest.Wait()
 		if got := find(); got != "127.0.0.1:2" {
 			t.Errorf("after the order has changed, a is at %s", got)
 		}
 		time.Sleep(5 * time.Second) // until all is as it should be
-		f.Set([]Want{{"consul", "127.0.0.1:4"}})
+		f.Set([]Want{{Kind: "consul", Config: "127.0.0.1:4"}})
 		synctest.Wait()
 		if got := find(); got != "127.0.0.1:4" { // waits until the new one has begun
 			t.Errorf("after an exchange, a is at %s", got)
