@@ -11,6 +11,7 @@ import (
 
 	"mesh/runtime/flow"
 	"mesh/runtime/flow/filter"
+	"mesh/supervisor/logs"
 	"mesh/supervisor/state"
 )
 
@@ -218,11 +219,14 @@ func (h *headless) line(l state.Line) {
 	if name == "" {
 		name = "mesh"
 	}
-	if l.Stream == "mesh" {
+	switch l.Stream {
+	case logs.StreamMesh:
 		h.print(name, "2", "· "+l.Text)
-		return
+	case logs.StreamMark:
+		h.print(name, "1", "── "+l.Text)
+	default:
+		h.print(name, "", l.Text)
 	}
-	h.print(name, "", l.Text)
 }
 
 func (h *headless) invocations() {

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"mesh/supervisor/control"
+	"mesh/supervisor/logs"
 	"mesh/supervisor/state"
 )
 
@@ -227,7 +228,7 @@ func (p *linePrinter) end() error {
 }
 
 func (p *linePrinter) prefix(l *state.Line) string {
-	if l.Instance == "" { // a mark
+	if l.Stream == logs.StreamMark {
 		return strings.Repeat("─", p.width) + "── "
 	}
 	name, bar := fmt.Sprintf("%-*s", p.width, l.Instance), "│"

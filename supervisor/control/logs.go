@@ -11,6 +11,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"mesh/supervisor/logs"
 	"mesh/supervisor/state"
 )
 
@@ -111,7 +112,7 @@ func of(lines []state.Line, apps []string) []state.Line {
 	}
 	var some []state.Line
 	for _, l := range lines {
-		if l.Instance == "" || slices.Contains(apps, l.App) || slices.Contains(apps, l.Instance) {
+		if l.Stream == logs.StreamMark || slices.Contains(apps, l.App) || slices.Contains(apps, l.Instance) {
 			some = append(some, l)
 		}
 	}

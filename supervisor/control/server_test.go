@@ -232,6 +232,7 @@ func TestLogs(t *testing.T) {
 	if l := r.client.Lines("nobody", 0, 1); l != nil {
 		t.Errorf("lines of nobody: %+v", l)
 	}
+	r.Logs.Print(state.Line{Stream: "mesh", Text: "about no app"})
 	var seen []string
 	for l, err := range r.client.Logs(t.Context(), control.LogQuery{Apps: []string{"orders"}, Limit: 1, Follow: true}) {
 		if err != nil {
@@ -241,12 +242,14 @@ func TestLogs(t *testing.T) {
 		switch len(seen) {
 		case 1:
 			r.print("inventory", "not asked for")
-			r.print("orders", "four")
+			r.Logs.Print(state.Line{Stream: "mark", Text: "a mark"})
 		case 2:
+			r.print("orders", "four")
+		case 3:
 			go r.Stop()
 		}
 	}
-	if diff := cmp.Diff([]string{"three \xff\x00 bytes", "four"}, seen); diff != "" {
+	if diff := cmp.Diff([]string{"three \xff\x00 bytes", "a mark", "four"}, seen); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -17,9 +17,11 @@ import (
 	"mesh/supervisor/state"
 )
 
-// StreamMesh is the stream of our own words: marks and what the supervisor
-// says about an app.
-const StreamMesh = "mesh"
+// Streams of lines that no app has printed.
+const (
+	StreamMesh = "mesh" // our own words: what the supervisor says about an app or an edit
+	StreamMark = "mark" // the user's own, between the lines of all apps
+)
 
 // Bounds that hold when Options does not say.
 const (
@@ -92,7 +94,7 @@ func (b *Book) Append(app, instance, stream, text string, at time.Time, partial 
 // Mark writes a line of the user's own into the logs of every app, as one
 // draws a line under what has been read.
 func (b *Book) Mark(text string) state.Line {
-	return b.Append("", "", StreamMesh, text, time.Now(), false)
+	return b.Append("", "", StreamMark, text, time.Now(), false)
 }
 
 // Last gives the number of the latest line, 0 when there is none.

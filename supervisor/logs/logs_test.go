@@ -33,7 +33,9 @@ func TestLines(t *testing.T) {
 	add(b, "orders", "orders-1", "a")
 	add(b, "orders", "orders-2", "b")
 	third := add(b, "bill", "bill", "c")
-	b.Mark("--")
+	if l := b.Mark("--"); l.Stream != StreamMark || l.Instance != "" {
+		t.Errorf("a mark is %+v", l)
+	}
 	add(b, "orders", "orders-1", "d")
 	if third.Seq != 3 || third.App != "bill" || third.Instance != "bill" || third.Stream != "stdout" {
 		t.Errorf("a line is %+v", third)

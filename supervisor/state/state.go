@@ -125,7 +125,7 @@ type Line struct {
 	At       time.Time `json:"at"`
 	App      string    `json:"app"`
 	Instance string    `json:"instance"`
-	Stream   string    `json:"stream"`            // stdout, stderr, or mesh for our own words
+	Stream   string    `json:"stream"`            // stdout, stderr, mesh for our own words, or mark for the user's
 	Text     string    `json:"text"`              // without the newline; may hold escape sequences and any bytes
 	Partial  bool      `json:"partial,omitempty"` // the line goes on in the next one of this instance and stream
 }

@@ -57,7 +57,7 @@ func lineLanguage() *filter.Language[state.Line] {
 	return &filter.Language[state.Line]{
 		Fields: map[string]filter.Field[state.Line]{
 			"app":    texts("the app or the instance", ":orders", func(l *state.Line) []string { return []string{l.App, l.Instance} }),
-			"stream": texts("stdout, stderr or mesh", ":stderr", func(l *state.Line) []string { return []string{l.Stream} }),
+			"stream": texts("stdout, stderr, mesh or mark", ":stderr", func(l *state.Line) []string { return []string{l.Stream} }),
 			"text":   texts("what the line says", "~timeout", func(l *state.Line) []string { return []string{grid.Plain(l.Text)} }),
 			"at":     {About: "written at a time of day", Example: ":15:04:05", Span: func(l *state.Line) (from, to time.Time) { return l.At, l.At }},
 		},

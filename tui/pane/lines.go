@@ -83,6 +83,8 @@ func drawMargin(area grid.Area, y int, l *state.Line, names int, t *Theme) (x in
 		r, st = '┃', t.Warn
 	case "mesh":
 		r, st = '◆', t.Info
+	case "mark":
+		r, st = '─', t.Info.Bold()
 	}
 	area.Rune(x, y, r, st)
 	return x + 2
@@ -90,8 +92,11 @@ func drawMargin(area grid.Area, y int, l *state.Line, names int, t *Theme) (x in
 
 // ground gives the style in which the text of a line begins.
 func ground(l *state.Line, t *Theme) grid.Style {
-	if l.Stream == "mesh" {
+	switch l.Stream {
+	case "mesh":
 		return t.Info
+	case "mark":
+		return t.Info.Bold()
 	}
 	return t.Text
 }

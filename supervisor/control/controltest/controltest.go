@@ -164,7 +164,7 @@ func (b *Logs) Print(l state.Line) {
 
 // Mark adds a line that belongs to no app.
 func (b *Logs) Mark(text string) state.Line {
-	b.Print(state.Line{Stream: "mesh", Text: text})
+	b.Print(state.Line{Stream: "mark", Text: text})
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.lines[len(b.lines)-1]
