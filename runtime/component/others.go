@@ -3,7 +3,6 @@ package component
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/dapr/components-contrib/configuration"
 	"github.com/dapr/components-contrib/lock"
@@ -73,9 +72,6 @@ func (c *Configuration) Get(ctx context.Context, keys []string, metadata map[str
 	return values(got.Items), nil
 }
 
-// watchTime is how long a reader of changes gets to end.
-const watchTime = 500 * time.Millisecond
-
 // Watch calls changed with what changed until ctx ends. It goes on while the
 // component is swapped, away, or not there yet, and trouble is logged.
 func (c *Configuration) Watch(ctx context.Context, keys []string, metadata map[string]string, changed func(context.Context, map[string]Value) error) {
@@ -104,9 +100,7 @@ func (c *Configuration) Watch(ctx context.Context, keys []string, metadata map[s
 				defer cancel()
 				_ = store.Unsubscribe(limited, &configuration.UnsubscribeRequest{ID: id}) // it ends with its context in any case
 				stop()
-				// Redis' reader of changes dies, and everybody with it, when its
-				// connection is closed before it has seen that it is to end.
-				time.AfterFunc(watchTime, func() { s.release(u) })
+				s.release(u)
 			}, nil
 		},
 	})

@@ -12,9 +12,11 @@ import (
 	"github.com/dapr/kit/logger"
 )
 
-// rabbit is contrib's RabbitMQ, which when the server is lost takes a message
-// for published that the server has not confirmed. It says so only in its log,
-// which is why this one listens there: a message that is under way when another
+// rabbit is contrib's RabbitMQ, whose Publish succeeds also when the server has
+// refused the message or was lost before it confirmed it, with publisherConfirm.
+// It says so nowhere but in its log, and gives nobody its connection, which is
+// why this one listens to the log; TestRabbitMQRefuses tells when the words
+// change. The log does not name the message: one that is under way when another
 // one gets lost is said to be lost too, and comes twice when it is sent again.
 type rabbit struct {
 	pubsub.PubSub

@@ -13,7 +13,6 @@ import (
 	bindredis "github.com/dapr/components-contrib/bindings/redis"
 	"github.com/dapr/components-contrib/configuration"
 	confpostgres "github.com/dapr/components-contrib/configuration/postgres"
-	confredis "github.com/dapr/components-contrib/configuration/redis"
 	"github.com/dapr/components-contrib/lock"
 	lockredis "github.com/dapr/components-contrib/lock/redis"
 	"github.com/dapr/components-contrib/metadata"
@@ -92,7 +91,7 @@ func makers() map[string]maker {
 		"secretstores.local.env":  {new: secretsBackend(localenv.NewEnvSecretStore)},
 		"secretstores.local.file": {new: secretsBackend(localfile.NewLocalSecretStore), files: []string{"secretsfile"}},
 
-		"configuration.redis":      {new: configurationBackend(confredis.NewRedisConfigurationStore), server: where{"redisHost", "6379"}},
+		"configuration.redis":      {new: configurationBackend(newRedisConfiguration), server: where{"redisHost", "6379"}},
 		"configuration.postgresql": {new: configurationBackend(confpostgres.NewPostgresConfigurationStore), server: where{"connectionString", "5432"}},
 
 		"lock.redis": {new: lockBackend(lockredis.NewStandaloneRedisLock), server: where{"redisHost", "6379"}},

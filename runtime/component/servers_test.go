@@ -9,7 +9,10 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+
+	amqp "github.com/rabbitmq/amqp091-go"
 
 	"mesh/runtime/component/servertest"
 	"mesh/runtime/resource"
@@ -22,7 +25,10 @@ func TestRedis(t *testing.T) {
 	on := func(name, typ string, more ...string) resource.Component {
 		return declare(name, typ, append([]string{"redisHost", s.Addr}, more...)...)
 	}
-	apply(t, l, on("s", "state.redis"), on("pubsub", "pubsub.redis", "processingTimeout", "1s", "redeliverInterval", "1s"), on("conf", "configuration.redis"), on("lock", "lock.redis"), on("out", "bindings.redis"))
+	all := []resource.Component{
+		on("s", "state.redis"), on("pubsub", "pubsub.redis", "processingTimeout", "1s", "redeliverInterval", "1s"), on("conf", "configuration.redis"), on("lock", "lock.redis"), on("out", "bindings.redis"),
+	}
+	apply(t, l, all...)
 	t.Run("state", func(t *testing.T) { testState(t, l) })
 	t.Run("pubsub", func(t *testing.T) { testPubSub(t, l) })
 	t.Run("lock", func(t *testing.T) {
@@ -59,6 +65,33 @@ func TestRedis(t *testing.T) {
 		if err != nil || got["colour"].Value != "red" || got["colour"].Version != "v1" {
 			t.Errorf("got %v, %v", got, err)
 		}
+
+		// A store that is swapped is closed as soon as its watchers have ended.
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		var watchers sync.WaitGroup
+		var told [2]atomic.Value // what the watcher of one key, and of all, was told last
+		for i, keys := range [][]string{{"colour"}, nil} {
+			watchers.Go(func() {
+				conf.Watch(ctx, keys, nil, func(_ context.Context, all map[string]Value) error {
+					if v, ok := all["colour"]; ok {
+						told[i].Store(v.Value)
+					}
+					return nil
+				})
+			})
+		}
+		for i := range 10 {
+			all[2] = on("conf", "configuration.redis", "redisMinRetryInterval", fmt.Sprintf("%dms", 10+i))
+			apply(t, l, all...)
+			value := strconv.Itoa(i)
+			eventually(t, "both to be told of the change", func() bool {
+				set("colour", value+"||v2") // again, until they watch
+				return told[0].Load() == value && told[1].Load() == value
+			})
+		}
+		cancel()
+		watchers.Wait()
 	})
 	t.Run("binding", func(t *testing.T) {
 		out := l.App("app").Binding("out")
@@ -138,6 +171,41 @@ func TestRabbitMQ(t *testing.T) {
 	l := running(t, Options{})
 	apply(t, l, declare("pubsub", "pubsub.rabbitmq", "connectionString", "amqp://guest:guest@"+s.Addr, "requeueInFailure", "true", "durable", "true", "deliveryMode", "2"))
 	testPubSub(t, l)
+}
+
+// TestRabbitMQRefuses: a message that the server does not confirm is an error of
+// its publisher. The queue of the topic has room for one, and refuses others.
+func TestRabbitMQRefuses(t *testing.T) {
+	s := servertest.RabbitMQ(t)
+	l := running(t, Options{})
+	url := "amqp://guest:guest@" + s.Addr
+	apply(t, l, declare("pubsub", "pubsub.rabbitmq", "connectionString", url, "publisherConfirm", "true"))
+	broker := l.App("app").PubSub("pubsub")
+	publish := func() error { return broker.Publish(t.Context(), &Message{Topic: "full", Data: []byte("m")}) }
+	if err := publish(); err != nil { // makes the exchange; nobody wants the message
+		t.Fatal(err)
+	}
+	conn, err := amqp.Dial(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	channel, err := conn.Channel()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := channel.QueueDeclare("small", false, true, false, false, amqp.Table{"x-max-length": 1, "x-overflow": "reject-publish"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := channel.QueueBind("small", "", "full", false, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := publish(); err != nil {
+		t.Errorf("the message that fits: %v", err)
+	}
+	if err := publish(); !errors.Is(err, errUnconfirmed) {
+		t.Errorf("the message that does not fit: %v", err)
+	}
 }
 
 func TestPostgres(t *testing.T) {
