@@ -1,9 +1,12 @@
 package e2e
 
 import (
+	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"mesh/supervisor/state"
@@ -129,4 +132,56 @@ spec:
 	if err != nil || status != 200 || body != "3" {
 		t.Errorf("the call gives %d %q %v, want the third try", status, body, err)
 	}
+}
+
+// TestPoliciesOfComponents: a policy for a component holds whether it stands in
+// mesh.toml or in a Resiliency of `mesh sidecar`.
+func TestPoliciesOfComponents(t *testing.T) {
+	t.Parallel()
+	var tries atomic.Int64
+	web := "http://127.0.0.1:" + app(t, func(w http.ResponseWriter, _ *http.Request) {
+		if tries.Add(1)%3 != 0 {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	})
+	ask := func(where string, port int) {
+		t.Helper()
+		before := tries.Load()
+		got := post(t.Context(), fmt.Sprintf("http://127.0.0.1:%d/v1.0/bindings/web", port), `{"operation":"get"}`)
+		if n := tries.Load() - before; !strings.HasPrefix(got, "20") || n != 3 {
+			t.Errorf("%s: %d tries give %s, want the third one", where, n, got)
+		}
+	}
+	p := newProject(t, fmt.Sprintf(`
+[apps.a]
+command = "APP server SELF"
+port = "auto"
+[components.web]
+type = "bindings.http"
+metadata = { url = %q }
+[resiliency.targets.web]
+retry = { max = 2, policy = "constant", duration = "5ms" }
+`, web))
+	r := p.up()
+	r.ready("a")
+	r.await("the binding", func() bool { return r.component("web").State == "ready" })
+	ask("mesh.toml", r.instance("a").HTTPPort)
+
+	dir := t.TempDir()
+	resources := fmt.Sprintf(`kind: Component
+metadata: { name: web }
+spec: { type: bindings.http, metadata: [ { name: url, value: %q } ] }
+---
+kind: Resiliency
+metadata: { name: mine }
+spec:
+  policies: { retries: { twice: { policy: constant, duration: 5ms, maxRetries: 2 } } }
+  targets: { components: { web: { outbound: { retry: twice } } } }
+`, web)
+	if err := os.WriteFile(filepath.Join(dir, "all.yaml"), []byte(resources), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := sidecar(t, meshBinary, nil, "sidecar", "--app-id", "alone", "--resources-path", dir)
+	await(t, "health", func() bool { code, _ := s.get("v1.0/healthz"); return code == http.StatusNoContent })
+	ask("mesh sidecar", s.port("http"))
 }

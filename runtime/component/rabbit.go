@@ -15,7 +15,7 @@ import (
 // rabbit is contrib's RabbitMQ, whose Publish succeeds also when the server has
 // refused the message or was lost before it confirmed it, with publisherConfirm.
 // It says so nowhere but in its log, and gives nobody its connection, which is
-// why this one listens to the log; TestRabbitMQRefuses tells when the words
+// why this one listens to the log; TestRabbitMQ tells when the words
 // change. The log does not name the message: one that is under way when another
 // one gets lost is said to be lost too, and comes twice when it is sent again.
 type rabbit struct {

@@ -170,15 +170,16 @@ func TestRabbitMQ(t *testing.T) {
 	s := servertest.RabbitMQ(t)
 	l := running(t, Options{})
 	apply(t, l, declare("pubsub", "pubsub.rabbitmq", "connectionString", "amqp://guest:guest@"+s.Addr, "requeueInFailure", "true", "durable", "true", "deliveryMode", "2"))
-	testPubSub(t, l)
+	t.Run("pubsub", func(t *testing.T) { testPubSub(t, l) })
+	t.Run("refuses", func(t *testing.T) { testRabbitMQRefuses(t, s.Addr) })
 }
 
-// TestRabbitMQRefuses: a message that the server does not confirm is an error of
+// testRabbitMQRefuses: a message that the server does not confirm is an error of
 // its publisher. The queue of the topic has room for one, and refuses others.
-func TestRabbitMQRefuses(t *testing.T) {
-	s := servertest.RabbitMQ(t)
+func testRabbitMQRefuses(t *testing.T, addr string) {
+	t.Helper()
 	l := running(t, Options{})
-	url := "amqp://guest:guest@" + s.Addr
+	url := "amqp://guest:guest@" + addr
 	apply(t, l, declare("pubsub", "pubsub.rabbitmq", "connectionString", url, "publisherConfirm", "true"))
 	broker := l.App("app").PubSub("pubsub")
 	publish := func() error { return broker.Publish(t.Context(), &Message{Topic: "full", Data: []byte("m")}) }
