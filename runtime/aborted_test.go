@@ -20,7 +20,7 @@ import (
 
 // abortedCalls is how many calls TestAbortedCallsLeaveNothing breaks off on each
 // transport; MESH_ABORTED_CALLS says another number.
-const abortedCalls = 1000
+const abortedCalls = 300
 
 // sockets gives how many this process has open, 0 where that cannot be seen.
 func sockets() (n int) {
@@ -47,7 +47,7 @@ func TestAbortedCallsLeaveNothing(t *testing.T) {
 			case "/silent":
 				<-r.Context().Done()
 			case "/endless":
-				for i := 0; r.Context().Err() == nil && (m.streams() || i < 1000); i++ {
+				for i := 0; r.Context().Err() == nil && (m.streams() || i < 100); i++ {
 					if _, err := io.WriteString(w, strings.Repeat("x", 1000)); err != nil {
 						return
 					}

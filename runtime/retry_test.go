@@ -26,6 +26,7 @@ func TestRetryDoesNotWaitForTheClient(t *testing.T) {
 		var calls atomic.Int32
 		m.app("back", func(w http.ResponseWriter, r *http.Request) {
 			must(t, http.NewResponseController(w).EnableFullDuplex()) // or net/http would wait for the body
+			w.Header().Set("Connection", "close")
 			switch n := calls.Add(1); {
 			case r.URL.Path == "/crash" && n == 1:
 				crash(t, w)
@@ -72,6 +73,60 @@ func TestRetryDoesNotWaitForTheClient(t *testing.T) {
 					t.Errorf("%q, want %s with %q", text, tt.status, tt.says)
 				}
 			})
+		}
+	})
+}
+
+// TestRetryOfHead: a reply without a body is tried again like any other, says
+// the length that it has none of, and the client's connection goes on.
+func TestRetryOfHead(t *testing.T) {
+	eachTransport(t, func(t *testing.T, m *mesh) {
+		var calls atomic.Int32
+		m.app("back", func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == http.MethodHead && calls.Add(1)%2 == 1 {
+				w.WriteHeader(http.StatusServiceUnavailable)
+				return
+			}
+			w.Header().Set("Content-Length", "7")
+			_, _ = io.WriteString(w, "content")
+		})
+		m.policies.Set(map[string]policy.Policy{"back": {Retry: &policy.Retry{Max: 1}}})
+		for range 3 {
+			if res, got := m.call("HEAD", "back", "m", ""); res.StatusCode != http.StatusOK || res.ContentLength != 7 || got != "" {
+				t.Errorf("%d, %d bytes announced, %q", res.StatusCode, res.ContentLength, got)
+			}
+			if _, got := m.call("GET", "back", "m", ""); got != "content" {
+				t.Errorf("the next call gets %q", got)
+			}
+		}
+		if n := calls.Load(); n != 6 {
+			t.Errorf("the app was asked %d times", n)
+		}
+	})
+}
+
+// TestClientGoneInADelay: a call that a fault holds ends with its client.
+func TestClientGoneInADelay(t *testing.T) {
+	eachTransport(t, func(t *testing.T, m *mesh) {
+		m.app("back", func(http.ResponseWriter, *http.Request) { t.Error("the app is called for nobody") })
+		m.policies.Faults.Set([]policy.Fault{{Name: "slow", Delay: time.Hour}})
+		defer m.flows.Watch()()
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		go func() {
+			defer cancel()
+			for end := time.Now().Add(patience); len(m.flows.Live(nil)) == 0 && time.Now().Before(end); tick(t) {
+			}
+		}()
+		res, err := m.client.Do(m.request("GET", "back", "m", nil).WithContext(ctx))
+		if err == nil {
+			_ = res.Body.Close()
+			t.Errorf("a reply %d before its time", res.StatusCode)
+		}
+		for end := time.Now().Add(patience); len(m.flows.Live(nil)) > 0; tick(t) {
+			if time.Now().After(end) {
+				t.Fatal("the call never ends")
+			}
 		}
 	})
 }
