@@ -115,7 +115,8 @@ func TestClientGoneInADelay(t *testing.T) {
 		defer cancel()
 		go func() {
 			defer cancel()
-			for end := time.Now().Add(patience); len(m.flows.Live(nil)) == 0 && time.Now().Before(end); tick(t) {
+			for end := time.Now().Add(patience); len(m.flows.Live(nil)) == 0 && time.Now().Before(end); {
+				tick(t)
 			}
 		}()
 		res, err := m.client.Do(m.request("GET", "back", "m", nil).WithContext(ctx))
