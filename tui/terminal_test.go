@@ -113,7 +113,7 @@ func TestSessionOnATerminal(t *testing.T) {
 	x.expect("\x1b[?1049h")
 	x.expect("gave up after 5 starts")
 	x.expect("\x1b]2;mesh: shop ✖ 2\a") // what the window is called
-	x.expect("\x1b]9;4;2;")              // a bar that shows a failure
+	x.expect("\x1b]9;4;2;")             // a bar that shows a failure
 	x.key("2")
 	x.expect("flowing")
 	x.key("\r")
