@@ -42,6 +42,7 @@ type App struct {
 	slots chan struct{} // a token for each call the app has, nil without a limit
 
 	calls   atomic.Int64 // past the gate and not closed
+	own     atomic.Int64 // those of them that are questions of the sidecar itself
 	waiting atomic.Int64 // at the gate, or queued for a slot
 	idle    chan struct{}
 
@@ -54,7 +55,7 @@ type App struct {
 
 // Stats are counts of one moment.
 type Stats struct {
-	Calls   int // in flight: sent to the app, or about to be, and not closed yet
+	Calls   int // in flight: sent to the app, or about to be, and not closed yet; the sidecar's own are not in it
 	Waiting int // waiting for the app to be ready, or for their turn
 }
 
@@ -97,8 +98,14 @@ func (a *App) Handle(ctx context.Context, c *stream.Call) (*stream.Reply, error)
 	if err := a.enter(ctx, c.Flow); err != nil {
 		return nil, err
 	}
-	var r *stream.Reply
-	var err error
+	if c.Own {
+		return a.ask(ctx, c)
+	}
+	return a.send(ctx, c)
+}
+
+// send is Handle past the gate.
+func (a *App) send(ctx context.Context, c *stream.Call) (r *stream.Reply, err error) {
 	switch {
 	case a.pool != nil:
 		r, err = a.exchange(ctx, c)
@@ -128,7 +135,8 @@ func (a *App) SetHold(d time.Duration) { a.hold.Store(int64(d)) }
 
 // Stats gives the counts of this moment.
 func (a *App) Stats() Stats {
-	return Stats{Calls: int(a.calls.Load()), Waiting: int(a.waiting.Load())}
+	own := a.own.Load() // first: one that ends meanwhile is not taken for a call
+	return Stats{Calls: int(max(0, a.calls.Load()-own)), Waiting: int(a.waiting.Load())}
 }
 
 // Close refuses new calls and closes idle connections. Calls in flight go on.

@@ -29,6 +29,10 @@ func (a *App) Callback(ctx context.Context, c *stream.Call, req, answer proto.Me
 		return err
 	}
 	defer a.leave()
+	if c.Own {
+		a.own.Add(1)
+		defer a.own.Add(-1)
+	}
 	ctx, stop := context.WithCancel(a.outgoing(ctx, c))
 	defer stop()
 	conn, release, err := a.rpc.use()

@@ -32,7 +32,7 @@ type grpcApp struct{ o Options }
 // subscriptions asks ListTopicSubscriptions.
 func (a grpcApp) subscriptions(ctx context.Context) (all []resource.Subscription, found bool) {
 	var res runtimev1.ListTopicSubscriptionsResponse
-	switch err := a.call(ctx, nil, nil, runtimev1.AppCallback_ListTopicSubscriptions_FullMethodName, &emptypb.Empty{}, &res); {
+	switch err := a.ask(ctx, runtimev1.AppCallback_ListTopicSubscriptions_FullMethodName, &res); {
 	case err == nil:
 	case status.Code(err) == codes.Unimplemented:
 		return nil, false
@@ -135,7 +135,7 @@ func (a grpcApp) wants(ctx context.Context, name string) bool {
 	tctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	var res runtimev1.ListInputBindingsResponse
-	err := a.call(tctx, nil, nil, runtimev1.AppCallback_ListInputBindings_FullMethodName, &emptypb.Empty{}, &res)
+	err := a.ask(tctx, runtimev1.AppCallback_ListInputBindings_FullMethodName, &res)
 	if err != nil && status.Code(err) != codes.Unimplemented && ctx.Err() == nil {
 		a.o.Log.WarnContext(ctx, "asking the app whether it takes an input binding", slog.String("binding", name), slog.Any("error", err))
 	}
@@ -185,4 +185,9 @@ func (a grpcApp) send(ctx context.Context, res *runtimev1.BindingEventResponse) 
 // call calls a method of the app.
 func (a grpcApp) call(ctx context.Context, f *flow.Flow, header http.Header, method string, req, res proto.Message) error {
 	return a.o.RPC.Callback(ctx, &stream.Call{AppID: a.o.AppID, Path: method, Header: header, Flow: f}, req, res)
+}
+
+// ask calls a method that asks the app what it wants to get.
+func (a grpcApp) ask(ctx context.Context, method string, res proto.Message) error {
+	return a.o.RPC.Callback(ctx, &stream.Call{AppID: a.o.AppID, Path: method, Own: true}, &emptypb.Empty{}, res)
 }

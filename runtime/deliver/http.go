@@ -66,7 +66,7 @@ func (a *asked) subscription() resource.Subscription {
 // subscriptions asks GET /dapr/subscribe.
 func (a httpApp) subscriptions(ctx context.Context) (all []resource.Subscription, found bool) {
 	status, body, err := a.call(ctx, &stream.Call{
-		AppID: a.o.AppID, Verb: http.MethodGet, Path: "dapr/subscribe", Header: http.Header{"Accept": {"application/json"}},
+		AppID: a.o.AppID, Verb: http.MethodGet, Path: "dapr/subscribe", Header: http.Header{"Accept": {"application/json"}}, Own: true,
 	})
 	switch {
 	case err != nil:
@@ -170,7 +170,7 @@ func (a httpApp) wants(ctx context.Context, name string) bool {
 	tctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	status, _, err := a.call(tctx, &stream.Call{
-		AppID: a.o.AppID, Verb: http.MethodOptions, Path: bindingPath(a.o.Components, name), Header: http.Header{},
+		AppID: a.o.AppID, Verb: http.MethodOptions, Path: bindingPath(a.o.Components, name), Header: http.Header{}, Own: true,
 	})
 	if err != nil && ctx.Err() == nil {
 		a.o.Log.WarnContext(ctx, "asking the app whether it takes an input binding", slog.String("binding", name), slog.Any("error", err))

@@ -37,6 +37,7 @@ type Call struct {
 	Length int64       // of the body in bytes; -1: unknown. Meaningless when Body is nil
 	Flow   *flow.Flow  // the record of this call; nil when nobody watches
 	Type   string      // type URL of the protobuf message in Body; "": not known to be one
+	Own    bool        // a question of the callee's sidecar itself, nobody's call
 
 	// Trailer gives the request's trailers once Body has returned io.EOF; nil: none.
 	Trailer func() http.Header
