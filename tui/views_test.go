@@ -3,11 +3,13 @@ package tui
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
 	tea "charm.land/bubbletea/v2"
 
+	"mesh/runtime/flow"
 	"mesh/supervisor/state"
 )
 
@@ -115,6 +117,29 @@ func TestFromALineToItsFlowsAndBack(t *testing.T) {
 	s.shows("▸Logs", "[llm]", "▸INFO loaded")
 	s.press("esc")
 	s.shows("▸Streams", "filter /chat")
+}
+
+// TestFromAChunkToTheLinesOfItsMoment opens the logs from the lanes.
+func TestFromAChunkToTheLinesOfItsMoment(t *testing.T) {
+	s := open(t, 120, 30, Options{NoColor: true})
+	s.press("2", "enter")
+	s.shows("▸Lanes", "chunk 180/180")
+	for i := range 200 { // a line each 170 ms, long past the end of the stream
+		s.mesh.print("llm", "stdout", fmt.Sprintf("token %d", i))
+	}
+	lines := s.mesh.Lines("llm", 0, 1000)
+	s.press("L")
+	s.shows("▸Logs", "[llm]", "token 199")
+	s.press("esc")
+	s.shows("▸Lanes")
+	s.press("[", "[", "[")
+	s.shows("chunk 178/180")
+	f := s.flows.all[0]
+	at := f.view.Begun.Add(f.marks[int(flow.Reply)*4+int(flow.CallerOut)][177].At)
+	i := slices.IndexFunc(lines, func(l state.Line) bool { return !l.At.Before(at) })
+	s.press("L")
+	s.shows("▸" + lines[i].Text)
+	s.hides("token 199")
 }
 
 func TestLogsAreFiltered(t *testing.T) {

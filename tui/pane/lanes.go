@@ -243,13 +243,24 @@ func (l *Lanes) bindings() []Binding {
 		{Keys: []string{"V"}, Name: "form before", Help: "the same, backwards", Do: func(string) Action { return l.nextForm(-1) }},
 		{Keys: []string{"b"}, Name: "capture stream", Help: "capture the bytes of this stream, or no longer", Do: func(string) Action { return l.setCapture(false) }},
 		{Keys: []string{"B"}, Name: "capture all", Help: "capture the bytes of all new streams, or no longer", Do: func(string) Action { return l.setCapture(true) }},
-		{Keys: []string{"L"}, Name: "stream logs", Help: "the logs of the app that is called", Do: func(string) Action {
-			if l.view.Callee == "" {
-				return nil
-			}
-			return Show{View: ViewLogs, App: l.view.Callee}
-		}},
+		{Keys: []string{"L"}, Name: "stream logs", Help: "the logs of the called app at the chunk's moment", Do: func(string) Action { return l.logs() }},
 	}, l.copies()...)
+}
+
+// logs shows the lines of the app that is called from the moment of the selected
+// chunk on; without one the latest of a live stream, or those from the beginning
+// of an ended one on.
+func (l *Lanes) logs() Action {
+	if l.view.Callee == "" {
+		return nil
+	}
+	show := Show{View: ViewLogs, App: l.view.Callee}
+	if _, m, ok := l.pick(); ok && l.picked {
+		show.At = l.view.Begun.Add(m.At)
+	} else if !l.view.Live {
+		show.At = l.view.Begun
+	}
+	return show
 }
 
 // Unpick closes the inspector or, when it is closed, lets go of the selected
