@@ -107,5 +107,6 @@ func callersFault(err error) bool {
 	_, notThere := errors.AsType[*component.NotFoundError](err)
 	_, tag := errors.AsType[*component.ETagError](err)
 	_, size := errors.AsType[*component.PayloadError](err)
-	return notThere || tag || size || errors.Is(err, component.ErrKey) || errors.Is(err, component.ErrUnsupported)
+	_, key := errors.AsType[*component.IllegalKeyError](err)
+	return notThere || tag || size || key || errors.Is(err, component.ErrUnsupported)
 }

@@ -127,8 +127,8 @@ func (a *API) stateError(err error, store string, code Code, what string) *Error
 		e.Details = []Detail{reason}
 		return e
 	}
-	if errors.Is(err, component.ErrKey) {
-		e := Wrap(ErrMalformedRequest, err, "%v", err)
+	if illegal, ok := errors.AsType[*component.IllegalKeyError](err); ok {
+		e := Wrap(ErrMalformedRequest, err, "%v", illegal)
 		e.Details = []Detail{info("DAPR_STATE_ILLEGAL_KEY"), resourceInfo("state", store)}
 		return e
 	}

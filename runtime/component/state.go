@@ -77,8 +77,15 @@ type KeyError struct {
 func (e *KeyError) Error() string { return e.Key + ": " + e.Err.Error() }
 func (e *KeyError) Unwrap() error { return e.Err }
 
-// ErrKey is the error of a key that no store may hold.
-var ErrKey = errors.New("a key may neither be empty nor contain '||'")
+// IllegalKeyError says that no store may hold a key.
+type IllegalKeyError struct{ Key string }
+
+func (e *IllegalKeyError) Error() string {
+	if e.Key == "" {
+		return "a key may not be empty"
+	}
+	return fmt.Sprintf("input key/keyPrefix '%s' can't contain '%s'", e.Key, separator) // clients of Dapr know the words
+}
 
 // separator stands between the prefix of a key and the key.
 const separator = "||"
@@ -285,7 +292,7 @@ func (s *State) prefix(sl *slot) string {
 
 func (s *State) full(sl *slot, key string) (string, error) {
 	if key == "" || strings.Contains(key, separator) {
-		return "", fmt.Errorf("key %q: %w", key, ErrKey)
+		return "", &IllegalKeyError{Key: key}
 	}
 	return s.prefix(sl) + key, nil
 }

@@ -88,7 +88,8 @@ func testState(t *testing.T, l *Live) {
 	})
 
 	for _, key := range []string{"", "a||b"} {
-		if err := store.Put(ctx, Put{Key: key, Value: 1}); !errors.Is(err, ErrKey) {
+		err := store.Put(ctx, Put{Key: key, Value: 1})
+		if illegal, ok := errors.AsType[*IllegalKeyError](err); !ok || illegal.Key != key {
 			t.Errorf("key %q: %v", key, err)
 		}
 	}

@@ -37,7 +37,7 @@ func TestErrorsAreDaprs(t *testing.T) {
 	}{
 		{"get from an unknown store", all, getState("nope", "a"), codes.InvalidArgument, "state store nope is not found; DAPR_STATE_NOT_FOUND" + me},
 		{"get without stores", none, getState("any", "a"), codes.FailedPrecondition, "state store any is not configured; DAPR_STATE_NOT_CONFIGURED" + me},
-		{"a reserved key", all, getState("memory", "a||b"), codes.InvalidArgument, "key \"a||b\": a key may neither be empty nor contain '||'; DAPR_STATE_ILLEGAL_KEY map[]; state memory"},
+		{"a reserved key", all, getState("memory", "a||b"), codes.InvalidArgument, "input key/keyPrefix 'a||b' can't contain '||'; DAPR_STATE_ILLEGAL_KEY map[]; state memory"},
 		{"a stale etag", all, func(ctx context.Context, c runtimev1.DaprClient) error {
 			return second(c.SaveState(ctx, &runtimev1.SaveStateRequest{StoreName: "memory", States: []*commonv1.StateItem{
 				{Key: "a", Value: []byte("1"), Etag: &commonv1.Etag{Value: "4711"}, Options: &commonv1.StateOptions{Concurrency: commonv1.StateOptions_CONCURRENCY_FIRST_WRITE}},

@@ -27,6 +27,7 @@ func TestErrorsAreDaprs(t *testing.T) {
 	about := func(kind, name string) string {
 		return `,` + google + `ResourceInfo","resource_type":"` + kind + `","resource_name":"` + name + `"}`
 	}
+	illegal := `{"errorCode":"ERR_MALFORMED_REQUEST","message":"input key/keyPrefix 'a||b' can't contain '||'","details":[` + info("DAPR_STATE_ILLEGAL_KEY", "") + about("state", "memory") + `]}`
 	const me = `,"metadata":{"appID":"me"}`
 	for _, tc := range []struct {
 		at         sidecar
@@ -37,6 +38,10 @@ func TestErrorsAreDaprs(t *testing.T) {
 	}{
 		{all, "GET", "/v1.0/state/nope/a", "", 400, `{"errorCode":"ERR_STATE_STORE_NOT_FOUND","message":"state store nope is not found","details":[` + info("DAPR_STATE_NOT_FOUND", me) + `]}`},
 		{none, "GET", "/v1.0/state/any/a", "", 500, `{"errorCode":"ERR_STATE_STORE_NOT_CONFIGURED","message":"state store any is not configured","details":[` + info("DAPR_STATE_NOT_CONFIGURED", me) + `]}`},
+		{all, "GET", "/v1.0/state/memory/a%7C%7Cb", "", 400, illegal},
+		{all, "POST", "/v1.0/state/memory", `[{"key":"a||b","value":1}]`, 400, illegal},
+		{all, "POST", "/v1.0/state/memory/transaction", `{"operations":[{"operation":"upsert","request":{"key":"a||b","value":1}}]}`, 400, illegal},
+		{all, "DELETE", "/v1.0/state/memory/a%7C%7Cb", "", 400, illegal},
 		{all, "POST", "/v1.0-alpha1/state/memory/query", `{}`, 500, `{"errorCode":"ERR_STATE_STORE_NOT_SUPPORTED","message":"state store does not support querying","details":[` + info("DAPR_STATE_QUERYING_NOT_SUPPORTED", "") + about("state", "memory") + `]}`},
 		{none, "POST", "/v1.0/publish/any/t", "x", 400, `{"errorCode":"ERR_PUBSUB_NOT_CONFIGURED","message":"pubsub any is not configured","details":[` + info("DAPR_PUBSUB_NOT_CONFIGURED", "") + `]}`},
 		{all, "POST", "/v1.0/publish/broker/secret", "x", 403, `{"errorCode":"ERR_PUBSUB_FORBIDDEN","message":"topic secret is not allowed for app id me","details":[` + info("DAPR_PUBSUB_FORBIDDEN", "") + about("pubsub", "broker") + `]}`},
