@@ -107,17 +107,21 @@ func TestComponentsMustBeRightAtFirst(t *testing.T) {
 	}
 }
 
-// TestResiliencyResources: policies of Dapr's YAML hold for calls between apps.
+// TestResiliencyResources: policies of Dapr's YAML hold for calls between apps,
+// when the one that calls is in scope.
 func TestResiliencyResources(t *testing.T) {
 	t.Parallel()
 	p := newProject(t, `
 [apps.a]
 command = "APP server SELF"
 port = "auto"
+[apps.b]
+command = "APP wait SELF"
 `)
 	p.write("components/resiliency.yaml", `apiVersion: dapr.io/v1alpha1
 kind: Resiliency
 metadata: { name: mine }
+scopes: [ a ]
 spec:
   policies:
     retries:
@@ -127,10 +131,13 @@ spec:
       a: { retry: again }
 `)
 	r := p.up()
-	r.ready("a")
+	r.ready("a", "b")
 	status, body, err := r.get("a", "v1.0/invoke/a/method/thirdtime")
 	if err != nil || status != 200 || body != "3" {
 		t.Errorf("the call gives %d %q %v, want the third try", status, body, err)
+	}
+	if status, _, err := r.get("b", "v1.0/invoke/a/method/thirdtime"); err != nil || status != http.StatusServiceUnavailable {
+		t.Errorf("b is out of scope, but its call gives %d %v", status, err)
 	}
 }
 

@@ -48,6 +48,12 @@ func newMesh(t testing.TB, transport stream.Transport) *mesh {
 	return m
 }
 
+// police replaces all policies by one of an app, for the calls of the apps in
+// scopes; without any for all.
+func (m *mesh) police(app string, p policy.Policy, scopes ...string) {
+	m.policies.Set(map[string][]policy.Scoped{app: {{Policy: p, Scopes: scopes}}})
+}
+
 // sidecar runs a sidecar until the test ends.
 func (m *mesh) sidecar(o Options) *Sidecar {
 	m.t.Helper()

@@ -116,11 +116,11 @@ func (m *meter) policy(kind, target string, struck bool) {
 	}
 }
 
-// circuits shows the states of circuit breakers.
-func (m *meter) circuits(b *policy.Book) {
+// circuits shows the states of the circuit breakers that an app's calls pass.
+func (m *meter) circuits(b *policy.Book, app string) {
 	m.to.Gauges(metrics.Circuits(), func(yield func(float64, ...string)) {
 		for _, target := range b.Targets() {
-			breaker := b.Find(target).Breaker
+			breaker := b.Find(app, target).Breaker
 			if breaker == nil {
 				continue
 			}

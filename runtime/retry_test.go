@@ -7,12 +7,17 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	pb "google.golang.org/grpc/interop/grpc_testing"
+
 	"mesh/runtime/policy"
+	"mesh/runtime/stream"
 )
 
 // TestRetryDoesNotWaitForTheClient: an app that answers before it has the body
@@ -53,7 +58,7 @@ func TestRetryDoesNotWaitForTheClient(t *testing.T) {
 		}
 		for _, tt := range tests {
 			t.Run(tt.name, func(t *testing.T) {
-				m.policies.Set(map[string]policy.Policy{"back": tt.policy})
+				m.police("back", tt.policy)
 				calls.Store(0)
 				ctx, cancel := context.WithTimeout(t.Context(), patience)
 				defer cancel()
@@ -90,7 +95,7 @@ func TestRetryOfHead(t *testing.T) {
 			w.Header().Set("Content-Length", "7")
 			_, _ = io.WriteString(w, "content")
 		})
-		m.policies.Set(map[string]policy.Policy{"back": {Retry: &policy.Retry{Max: 1}}})
+		m.police("back", policy.Policy{Retry: &policy.Retry{Max: 1}})
 		for range 3 {
 			if res, got := m.call("HEAD", "back", "m", ""); res.StatusCode != http.StatusOK || res.ContentLength != 7 || got != "" {
 				t.Errorf("%d, %d bytes announced, %q", res.StatusCode, res.ContentLength, got)
@@ -103,6 +108,64 @@ func TestRetryOfHead(t *testing.T) {
 			t.Errorf("the app was asked %d times", n)
 		}
 	})
+}
+
+// TestPoliciesInScope: a policy with scopes is only for calls that the apps in
+// scope make, over HTTP and gRPC, and a breaker that others open is not in the
+// way of an app that is out of scope.
+func TestPoliciesInScope(t *testing.T) {
+	m := newMesh(t, stream.Auto)
+	shop := m.sidecar(Options{AppID: "shop"})
+	var calls atomic.Int32
+	m.app("back", func(w http.ResponseWriter, _ *http.Request) {
+		calls.Add(1)
+		w.WriteHeader(http.StatusServiceUnavailable)
+	})
+	var rpcs atomic.Int32
+	_, addr := fails(1000, codes.Unavailable, &rpcs).listen(t, "")
+	m.sidecar(rpcOptions("rpc", "rpc", addr))
+	byShop := func() int {
+		t.Helper()
+		req := m.request("GET", "back", "m", nil)
+		req.URL.Host = "127.0.0.1:" + strconv.Itoa(shop.Ports().HTTP)
+		res, err := m.client.Do(req)
+		must(t, err)
+		_ = res.Body.Close()
+		return res.StatusCode
+	}
+	rpc := func(s *Sidecar) {
+		t.Helper()
+		_, err := pb.NewTestServiceClient(m.dialPort(s.Ports().GRPC)).UnaryCall(m.to("rpc"), &pb.SimpleRequest{})
+		wantCode(t, err, codes.Unavailable, "")
+	}
+	asked := func(of *atomic.Int32, who string, want int32) {
+		t.Helper()
+		if n := of.Swap(0); n != want {
+			t.Errorf("for a call of %s the app was asked %d times, want %d", who, n, want)
+		}
+	}
+
+	m.police("back", policy.Policy{Retry: &policy.Retry{Max: 2}}, "shop", "other")
+	byShop()
+	asked(&calls, "shop", 3)
+	m.call("GET", "back", "m", "")
+	asked(&calls, "front", 1)
+	m.police("rpc", policy.Policy{Retry: &policy.Retry{Max: 2}}, "shop")
+	rpc(shop)
+	asked(&rpcs, "shop", 3)
+	rpc(m.front)
+	asked(&rpcs, "front", 1)
+
+	m.police("back", policy.Policy{Breaker: policy.NewBreaker(policy.BreakerOptions{Name: "back", Failures: 1, Timeout: time.Hour})}, "shop")
+	byShop()
+	calls.Store(0)
+	if code := byShop(); code != http.StatusInternalServerError {
+		t.Errorf("the circuit is open, but the call of shop ends with %d", code)
+	}
+	asked(&calls, "shop", 0)
+	if res, _ := m.call("GET", "back", "m", ""); res.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("front is out of scope, but gets %d", res.StatusCode)
+	}
 }
 
 // TestClientGoneInADelay: a call that a fault holds ends with its client.

@@ -72,7 +72,7 @@ func TestRPCRetries(t *testing.T) {
 				var calls atomic.Int32
 				app := fmt.Sprintf("app%d", i)
 				m.rpcApp(app, fails(tt.failed, tt.app, &calls))
-				m.policies.Set(map[string]policy.Policy{app: {Retry: &tt.retry}})
+				m.police(app, policy.Policy{Retry: &tt.retry})
 				res, err := pb.NewTestServiceClient(m.dial()).UnaryCall(m.to(app), &pb.SimpleRequest{Payload: payload("a letter")})
 				if status.Code(err) != tt.code || calls.Load() != tt.calls {
 					t.Fatalf("ended with %v after %d calls, want %v after %d", err, calls.Load(), tt.code, tt.calls)
@@ -90,7 +90,7 @@ func TestRPCStreamIsNotRetried(t *testing.T) {
 	onRPC(t, func(t *testing.T, m *mesh) {
 		var calls atomic.Int32
 		m.rpcApp("back", fails(1, codes.Unavailable, &calls))
-		m.policies.Set(map[string]policy.Policy{"back": {Retry: &policy.Retry{Max: 5}}})
+		m.police("back", policy.Policy{Retry: &policy.Retry{Max: 5}})
 		s, err := pb.NewTestServiceClient(m.dial()).FullDuplexCall(m.to("back"))
 		must(t, err)
 		must(t, s.Send(&pb.StreamingOutputCallRequest{Payload: payload("one")}))
@@ -116,10 +116,10 @@ func TestRPCPassesPolicies(t *testing.T) {
 			}
 			return status.Error(codes.OutOfRange, "no more")
 		}})
-		m.policies.Set(map[string]policy.Policy{"back": {
+		m.police("back", policy.Policy{
 			Timeout: policy.Timeout{FirstByte: patience, Idle: patience, Total: 2 * patience},
 			Retry:   &policy.Retry{Max: 3}, Breaker: policy.NewBreaker(policy.BreakerOptions{Name: "back", Failures: 1}),
-		}})
+		})
 		client := pb.NewTestServiceClient(m.dial())
 		for range 2 { // the breaker takes a refusal for no failure
 			s, err := client.FullDuplexCall(m.to("back", "word", "hello"))
@@ -174,7 +174,7 @@ func TestRPCTimeouts(t *testing.T) {
 		m.rpcApp("back", silent)
 		for _, tt := range tests {
 			t.Run(tt.name, func(t *testing.T) {
-				m.policies.Set(map[string]policy.Policy{"back": {Timeout: tt.timeout}})
+				m.police("back", policy.Policy{Timeout: tt.timeout})
 				s, err := pb.NewTestServiceClient(m.dial()).FullDuplexCall(m.to("back"))
 				must(t, err)
 				must(t, s.Send(&pb.StreamingOutputCallRequest{Payload: payload(tt.say)}))
@@ -191,9 +191,9 @@ func TestRPCBreaker(t *testing.T) {
 	onRPC(t, func(t *testing.T, m *mesh) {
 		var calls atomic.Int32
 		m.rpcApp("back", fails(1000, codes.Unavailable, &calls))
-		m.policies.Set(map[string]policy.Policy{"back": {
+		m.police("back", policy.Policy{
 			Breaker: policy.NewBreaker(policy.BreakerOptions{Name: "back", Failures: 2, Timeout: time.Hour}),
-		}})
+		})
 		client := pb.NewTestServiceClient(m.dial())
 		for range 2 {
 			_, err := client.UnaryCall(m.to("back"), &pb.SimpleRequest{})
@@ -255,10 +255,10 @@ func TestRPCFaults(t *testing.T) {
 func TestPoliciesAreCounted(t *testing.T) {
 	m := newMesh(t, stream.Auto)
 	registry, appRegistry := metrics.New("shop"), metrics.New("back")
-	m.policies.Set(map[string]policy.Policy{"back": {
+	m.police("back", policy.Policy{
 		Timeout: policy.Timeout{Total: patience}, Retry: &policy.Retry{Max: 1},
 		Breaker: policy.NewBreaker(policy.BreakerOptions{Name: "back", Failures: 2, Timeout: time.Hour}),
-	}})
+	})
 	shop := m.sidecar(Options{AppID: "shop", Metrics: registry})
 	var calls atomic.Int32
 	_, addr := fails(1000, codes.Unavailable, &calls).listen(t, "")

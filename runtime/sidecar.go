@@ -136,7 +136,7 @@ func New(o Options) (s *Sidecar, err error) {
 	if o.Metrics != nil {
 		s.meter = newMeter(o.Metrics, o.Namespace)
 		if o.Policies != nil {
-			s.meter.circuits(o.Policies)
+			s.meter.circuits(o.Policies, o.AppID)
 		}
 	}
 	s.in = stream.NewInbound(stream.HandlerFunc(s.callApp), stream.InboundOptions{
@@ -193,9 +193,9 @@ func (s *Sidecar) newAPI() *api.API {
 	return a
 }
 
-// policies gives the policies of the mesh, which tell the meter what they do.
+// policies gives the policies of the mesh for the app's calls, which tell the meter what they do.
 func (s *Sidecar) policies() policy.Watched {
-	w := policy.Watched{Book: s.o.Policies}
+	w := policy.Watched{Book: s.o.Policies, App: s.o.AppID}
 	if s.meter != nil {
 		w.Seen = s.meter.policy
 	}

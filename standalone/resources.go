@@ -92,7 +92,7 @@ func (s *Sidecar) newStock() *component.Live {
 // once, the sidecar is not ready.
 func (s *Sidecar) restock(ctx context.Context, have *supplies) {
 	s.inner.Declare(have.declared)
-	targets := map[string]policy.Policy{}
+	targets := map[string][]policy.Scoped{}
 	resiliency.Add(targets, have.policies, s.policed, s.policies)
 	s.policies.Set(targets)
 	s.policies.SetComponents(resiliency.Components(have.policies, s.policed, s.policies))

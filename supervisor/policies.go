@@ -12,8 +12,8 @@ import (
 
 // policies turns what mesh.toml says into the policies that the sidecars share.
 // A breaker whose settings are those of old keeps what it has counted.
-func policies(m, old *config.Mesh, running *policy.Book) map[string]policy.Policy {
-	targets := make(map[string]policy.Policy, len(m.Resiliency))
+func policies(m, old *config.Mesh, running *policy.Book) map[string][]policy.Scoped {
+	targets := make(map[string][]policy.Scoped, len(m.Resiliency))
 	for id, t := range m.Resiliency {
 		p := policy.Policy{Timeout: policy.Timeout{FirstByte: t.FirstByte, Idle: t.Idle, Total: t.Total}}
 		if r := t.Retry; r != nil {
@@ -23,13 +23,13 @@ func policies(m, old *config.Mesh, running *policy.Book) map[string]policy.Polic
 			p.Breaker = policy.NewBreaker(policy.BreakerOptions{Name: id, Failures: b.Failures, Timeout: b.Timeout})
 			if old != nil {
 				if was := old.Resiliency[id].Breaker; was != nil && *was == *b {
-					if kept := running.Find(id).Breaker; kept != nil {
+					if kept := running.Declared("", id).Breaker; kept != nil {
 						p.Breaker = kept
 					}
 				}
 			}
 		}
-		targets[id] = p
+		targets[id] = []policy.Scoped{{Policy: p}}
 	}
 	return targets
 }
@@ -49,12 +49,12 @@ func faults(m *config.Mesh) []policy.Fault {
 
 // outbound adds what mesh.toml says of components to their policies; it wins.
 // What is the name of an app is about the app.
-func outbound(all map[policy.Component][]policy.Scoped, m *config.Mesh, h *supplies, targets map[string]policy.Policy) {
+func outbound(all map[policy.Component][]policy.Scoped, m *config.Mesh, h *supplies, targets map[string][]policy.Scoped) {
 	for i := range h.want.Components {
 		name := h.want.Components[i].Name
 		if _, said := m.Resiliency[name]; said && m.Find(name) == nil {
 			c := policy.Component{Name: name}
-			all[c] = append([]policy.Scoped{{Policy: targets[name]}}, all[c]...)
+			all[c] = slices.Insert(all[c], 0, targets[name][0])
 		}
 	}
 }

@@ -5,47 +5,51 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
-
-	"mesh/runtime/stream"
 )
 
 // Book holds the policies of a mesh by target, and its faults. All sidecars of
-// the mesh share one, so that a breaker counts what all of them see. It can be
-// changed while calls run.
+// the mesh share one, so that a breaker counts what all of them see; which
+// policies hold depends on the app that calls. It can be changed while calls run.
 type Book struct {
 	Faults Faults
 
-	targets    atomic.Pointer[map[string]Policy]
+	targets    atomic.Pointer[map[string][]Scoped]
 	components atomic.Pointer[map[Component][]Scoped]
 }
 
-// Set replaces the policies; the map is not to be changed afterwards. Calls
-// under way keep the policy that they began with.
-func (b *Book) Set(targets map[string]Policy) { b.targets.Store(&targets) }
+// Set replaces the policies, the first of a target that is in scope wins; the
+// map is not to be changed afterwards. Calls under way keep the policy that they
+// began with.
+func (b *Book) Set(targets map[string][]Scoped) { b.targets.Store(&targets) }
 
-// Find gives the policy of a target, the zero Policy when it has none.
-func (b *Book) Find(target string) Policy {
+// Find gives the policy of a target for the calls of an app, the zero Policy
+// when it has none.
+func (b *Book) Find(app, target string) Policy {
 	if t := b.targets.Load(); t != nil {
-		return (*t)[target]
+		return inScope((*t)[target], app)
 	}
 	return Policy{}
 }
 
-// Targets names everything that has a policy, sorted.
+// Declared gives the policy that a source declares for a target, whichever apps
+// it is for; the zero Policy when it declares none.
+func (b *Book) Declared(source, target string) Policy {
+	if t := b.targets.Load(); t != nil {
+		for _, s := range (*t)[target] {
+			if s.Source == source {
+				return s.Policy
+			}
+		}
+	}
+	return Policy{}
+}
+
+// Targets names everything that has a policy for any app, sorted.
 func (b *Book) Targets() []string {
 	if t := b.targets.Load(); t != nil {
 		return slices.Sorted(maps.Keys(*t))
 	}
 	return nil
-}
-
-// Wrap puts the policies and faults of the app that a call names around next. A
-// nil Book, or one without an entry for the app, costs a look.
-func (b *Book) Wrap(next stream.Handler) stream.Handler { return Watched{Book: b}.Wrap(next) }
-
-// Concerns says whether any policy or fault may apply to calls of an app.
-func (b *Book) Concerns(appID string) bool {
-	return b != nil && (b.Faults.set.Load() != nil || b.Find(target(appID)) != Policy{})
 }
 
 // target gives the app of an id, which may have a namespace.

@@ -12,11 +12,22 @@ type Component struct {
 	Inbound bool
 }
 
-// Scoped is a policy of a component for some apps; without Scopes for all.
+// Scoped is a policy for what some apps ask for; without Scopes for all.
 type Scoped struct {
 	Policy
 
 	Scopes []string
+	Source string // the Resiliency resource that declares it; empty: mesh.toml
+}
+
+// inScope gives the first policy that is for an app, the zero Policy when none is.
+func inScope(all []Scoped, app string) Policy {
+	for _, s := range all {
+		if len(s.Scopes) == 0 || slices.Contains(s.Scopes, app) {
+			return s.Policy
+		}
+	}
+	return Policy{}
 }
 
 // SetComponents replaces the policies of components, the first that is in scope
@@ -27,11 +38,7 @@ func (b *Book) SetComponents(all map[Component][]Scoped) { b.components.Store(&a
 // has none.
 func (b *Book) Component(app string, c Component) Policy {
 	if all := b.components.Load(); all != nil {
-		for _, s := range (*all)[c] {
-			if len(s.Scopes) == 0 || slices.Contains(s.Scopes, app) {
-				return s.Policy
-			}
-		}
+		return inScope((*all)[c], app)
 	}
 	return Policy{}
 }

@@ -15,15 +15,23 @@ const (
 	KindBreaker = "circuitbreaker"
 )
 
-// Watched is a Book whose policies tell Seen what they do: that one of a kind
-// was put around a call of a target, and each time that it has struck.
+// Watched is a Book as one app sees it that calls others. Its policies tell Seen
+// what they do: that one of a kind was put around a call of a target, and each
+// time that it has struck.
 type Watched struct {
 	*Book
 
+	App  string                                 // the app that calls; policies with scopes hold when they name it
 	Seen func(kind, target string, struck bool) // may be nil
 }
 
-// Wrap is like Book.Wrap.
+// Concerns says whether any policy or fault may apply to calls of an app.
+func (w Watched) Concerns(appID string) bool {
+	return w.Book != nil && (w.Faults.set.Load() != nil || w.Find(w.App, target(appID)) != Policy{})
+}
+
+// Wrap puts the policies and faults of the app that a call names around next.
+// Without a Book, or an entry for the app, it costs a look.
 func (w Watched) Wrap(next stream.Handler) stream.Handler {
 	if w.Book == nil {
 		return next
@@ -31,7 +39,7 @@ func (w Watched) Wrap(next stream.Handler) stream.Handler {
 	disturbed := w.Faults.Wrap(next)
 	return stream.HandlerFunc(func(ctx context.Context, c *stream.Call) (*stream.Reply, error) {
 		id := target(c.AppID)
-		p := w.Find(id)
+		p := w.Find(w.App, id)
 		if p == (Policy{}) {
 			return disturbed.Handle(ctx, c)
 		}

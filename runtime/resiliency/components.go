@@ -30,7 +30,7 @@ func Components(now, old []resource.Resiliency, running *policy.Book) map[policy
 						p.Breaker = kept
 					}
 				}
-				all[c] = append(all[c], policy.Scoped{Policy: p, Scopes: r.Scopes})
+				all[c] = append(all[c], policy.Scoped{Policy: p, Scopes: r.Scopes, Source: r.Name})
 			}
 		}
 	}

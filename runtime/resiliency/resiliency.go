@@ -29,27 +29,24 @@ func Check(r *resource.Resiliency) (errs resource.Errors) {
 	return errs
 }
 
-// Add adds the policies of Resiliency resources for apps to targets; what stands
-// there already wins. A breaker whose declaration is that of old keeps what it
+// Add adds the policies of Resiliency resources for apps to targets, for calls of
+// the apps in scope; what stands there already wins. A breaker whose declaration is that of old keeps what it
 // has counted in the policies that are running.
-func Add(targets map[string]policy.Policy, now, old []resource.Resiliency, running *policy.Book) {
+func Add(targets map[string][]policy.Scoped, now, old []resource.Resiliency, running *policy.Book) {
 	for i := range now {
 		r := &now[i]
 		for app, t := range r.Apps {
-			if _, ok := targets[app]; ok {
-				continue
-			}
 			p := policy.Policy{Timeout: policy.Timeout{Total: r.Timeouts[t.Timeout]}}
 			if t.Retry != "" {
 				p.Retry = retryOf(r.Retries[t.Retry])
 			}
 			if t.Breaker != "" {
 				p.Breaker = breakerOf(app, r.Breakers[t.Breaker])
-				if kept := running.Find(app).Breaker; kept != nil && sameBreaker(old, r, app, t.Breaker) {
+				if kept := running.Declared(r.Name, app).Breaker; kept != nil && sameBreaker(old, r, app, t.Breaker) {
 					p.Breaker = kept
 				}
 			}
-			targets[app] = p
+			targets[app] = append(targets[app], policy.Scoped{Policy: p, Scopes: r.Scopes, Source: r.Name})
 		}
 	}
 }
