@@ -21,6 +21,7 @@ type Topology struct {
 	edges    []edge // those that the filter chooses
 	selected [2]string
 	top      int
+	shown    *picture // what the last frame showed; nil: the list
 	keys     []Binding
 }
 
@@ -126,12 +127,18 @@ func (t *Topology) Wheel(n, _ int) {
 	}
 }
 
-// Click selects the edge at line y.
-func (t *Topology) Click(_, y int) Action {
+// Click selects the edge at a place; in the picture a box gives its first.
+func (t *Topology) Click(x, y int) Action {
 	if !t.filter.Empty() {
 		y--
 	}
-	if i := t.top + y - 1; y >= 1 && i < len(t.edges) {
+	i := t.top + y - 1
+	if t.shown != nil {
+		i = t.shown.at(t.edges, x, y)
+	} else if y < 1 {
+		i = -1
+	}
+	if i >= 0 && i < len(t.edges) {
 		t.selected = [2]string{t.edges[i].from, t.edges[i].to}
 	}
 	return nil
@@ -141,6 +148,7 @@ func (t *Topology) Click(_, y int) Action {
 func (t *Topology) Draw(a grid.Area) {
 	w, h := a.Size()
 	th := t.w.Theme
+	t.shown = nil
 	if len(t.edges) == 0 {
 		if t.filter.Empty() {
 			a.Text(2, 1, "no calls yet: an edge appears for every pair of apps that talk", th.Dim)
@@ -154,6 +162,18 @@ func (t *Topology) Draw(a grid.Area) {
 		a = a.Rows(1, -1)
 		h--
 	}
+	if p, ok := layOut(t.edges, w, h-2); ok {
+		t.shown = p
+		t.drawPicture(a)
+		return
+	}
+	t.drawList(a)
+}
+
+// drawList draws the edges one below the other.
+func (t *Topology) drawList(a grid.Area) {
+	w, h := a.Size()
+	th := t.w.Theme
 	name := 6
 	for i := range t.edges {
 		name = max(name, grid.Width(t.edges[i].from), grid.Width(t.edges[i].to))
@@ -183,13 +203,7 @@ func (t *Topology) drawEdge(a grid.Area, i, name, line int) {
 	if first {
 		t.drawApp(a, 2, name, e.from)
 	}
-	st := th.Faint
-	switch {
-	case e.stalled > 0:
-		st = th.Warn
-	case e.live > 0:
-		st = th.Good
-	}
+	st := e.style(th)
 	x := name + 5
 	a.Text(x, 0, joint, st)
 	a.Repeat(x+2, 0, line-2, '─', st)
@@ -208,24 +222,42 @@ func (t *Topology) drawEdge(a grid.Area, i, name, line int) {
 		a.Cut(x+3, 0, min(line-4, grid.Width(label)+1), label+" ", st)
 	}
 	t.drawApp(a, x+line+3, name, e.to)
-	words := ""
-	if e.stalled > 0 {
-		words += "◐ " + strconv.Itoa(e.stalled) + " waiting  "
-	}
-	if e.failed > 0 {
-		words += "✖ " + strconv.Itoa(e.failed) + " failed  "
-	}
-	if e.ended > 0 {
-		words += strconv.Itoa(e.ended) + " ended"
-	}
 	at := x + line + name + 7
-	a.Cut(at, 0, w-at, words, th.Dim)
+	a.Cut(at, 0, w-at, e.words(), th.Dim)
 }
 
-// drawApp draws an app with the shape of its worst instance.
+// style is that of the line of an edge.
+func (e *edge) style(th *Theme) grid.Style {
+	switch {
+	case e.stalled > 0:
+		return th.Warn
+	case e.live > 0:
+		return th.Good
+	}
+	return th.Faint
+}
+
+// words says what is not as it should be, and what is over.
+func (e *edge) words() (s string) {
+	if e.stalled > 0 {
+		s += "◐ " + strconv.Itoa(e.stalled) + " waiting  "
+	}
+	if e.failed > 0 {
+		s += "✖ " + strconv.Itoa(e.failed) + " failed  "
+	}
+	if e.ended > 0 {
+		s += strconv.Itoa(e.ended) + " ended"
+	}
+	return s
+}
+
+// drawApp draws an app or a component, an app with the shape of its worst instance.
 func (t *Topology) drawApp(a grid.Area, x, room int, id string) {
 	th := t.w.Theme
-	shape, st := '▫', th.Dim
+	shape, st := '▫', th.Dim // neither: it calls from outside
+	if slices.ContainsFunc(t.w.Mesh.Components, func(c state.Component) bool { return c.Name == id }) {
+		shape = '◇'
+	}
 	if app := t.w.Mesh.Find(id); app != nil {
 		phase := state.Stopped
 		for i := range app.Instances {
