@@ -46,12 +46,22 @@ func (e Env) screenOptions(p prefs, token func(ctx context.Context) (string, err
 	}
 	o := tui.Options{
 		Environ: e.Environ, NoColor: plain || theme == "none", Theme: theme, Keys: p.keys,
-		Edit: e.edit, Undo: e.undone, Invoke: again(token),
+		Edit: e.edit, Undo: e.undone, Invoke: again(token), Terminal: e.visit,
 	}
 	if file, err := e.find(); err == nil {
 		o.Filters = shelf{file: filepath.Join(filepath.Dir(file), ".mesh", "filters.toml"), own: p.filters}
 	}
 	return o
+}
+
+// visit is at the terminal of an app from within the screen, which has handed
+// over the same terminal that e knows, and whose size can be asked.
+func (e Env) visit(ctx context.Context, app string, _ io.Reader, _ io.Writer) error {
+	err := e.attachTo(ctx, app, ']'-'A'+1, "ctrl-]")
+	if c, ok := errors.AsType[*control.Error](err); ok && c.Hint != "" {
+		return fmt.Errorf("%w; %s", err, c.Hint)
+	}
+	return err
 }
 
 // left turns the reason for which a screen was left into an exit code.

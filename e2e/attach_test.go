@@ -84,6 +84,21 @@ command = "APP wait SELF"
 		t.Errorf("attach to an app without a terminal exits with %d and says %q", code, errs)
 	}
 
+	s := p.onScreen(false, "attach", "--theme", "none") // by way of the screen
+	s.shows("● plain", "● repl")
+	s.types("a")
+	s.shows("plain has no terminal", "pty = true")
+	s.types(down, "a")
+	s.shows("at the terminal of repl", "ask> ")
+	s.types("size\r")
+	s.shows("it is 100 by 30")
+	s.types("\x1d")
+	s.shows("▸Apps", "back from the terminal of repl")
+	s.types("2")
+	s.shows("▸Streams")
+	s.types("q", "d")
+	s.ends()
+
 	ann := p.sit(90, 33, "attach", "repl")
 	ann.sees("ask> ") // the prompt that stood there before she came
 	ann.types("size\r")

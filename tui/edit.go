@@ -75,7 +75,8 @@ func openEditor(ctx context.Context, edit func(context.Context, string, int, int
 	return tea.Exec(e, func(err error) tea.Msg { return finished{doing: "editing " + filepath.Base(file), err: err} })
 }
 
-// editor is an editor as Bubble Tea wants it.
+// editor is an editor, or whatever else has the terminal for a while, as Bubble
+// Tea wants it.
 type editor struct {
 	run func() error
 	in  io.Reader

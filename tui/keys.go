@@ -103,6 +103,8 @@ func (m *model) act(a pane.Action) tea.Cmd {
 		return m.actShow(a)
 	case pane.Find:
 		return m.find(a.App)
+	case pane.Attach:
+		return m.visitTerminal(a.App)
 	case pane.Prompt:
 		m.input = newInput(m, a)
 	case pane.Open:

@@ -48,6 +48,7 @@ type model struct {
 	do      func(c state.Command) error         // carries out a command
 	explain func(app string) ([]string, error)  // nil: names cannot be asked for
 	edit    func(file string, at place) tea.Cmd // nil: there is no editor
+	attach  func(app string) tea.Cmd            // nil: the terminals of apps are out of reach
 
 	compose func(d draft) tea.Cmd                      // lets the user edit a call; nil: there is no editor
 	call    func(c Invocation) (status int, err error) // makes a call
@@ -103,6 +104,9 @@ func newModel(ctx context.Context, mesh Mesh, flows Flows, opt Options) *model {
 	if opt.Edit != nil {
 		m.compose = func(d draft) tea.Cmd { return openDraft(ctx, opt.Edit, d) }
 		m.edit = func(file string, at place) tea.Cmd { return openEditor(ctx, opt.Edit, file, at) }
+	}
+	if opt.Terminal != nil {
+		m.attach = func(app string) tea.Cmd { return openTerminal(ctx, opt.Terminal, app) }
 	}
 	m.world = pane.World{Now: opt.Now(), Mesh: &state.Mesh{}, Theme: theme(opt, true)}
 	m.apps, m.streams = pane.NewApps(&m.world), pane.NewStreams(&m.world)

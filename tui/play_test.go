@@ -56,6 +56,9 @@ func play(how string) (code int) {
 	opt := Options{NoColor: os.Getenv("NO_COLOR") != "", Edit: func(_ context.Context, file string, line, column int, _ io.Reader, out io.Writer) error {
 		_, err := fmt.Fprintf(out, "editing %s:%d:%d\r\n", file, line, column)
 		return err
+	}, Terminal: func(_ context.Context, app string, _ io.Reader, out io.Writer) error {
+		_, err := fmt.Fprintf(out, "at the terminal of %s\r\n", app)
+		return err
 	}}
 	err := New(shown, rec, opt).Run(ctx)
 	cancel()

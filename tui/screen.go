@@ -32,6 +32,10 @@ type Options struct {
 	// nil: there is no editor.
 	Edit func(ctx context.Context, file string, line, column int, in io.Reader, out io.Writer) error
 
+	// Terminal is at the terminal of an app until the user leaves it. It owns that
+	// of the screen meanwhile. nil: that is not possible here.
+	Terminal func(ctx context.Context, app string, in io.Reader, out io.Writer) error
+
 	// Invoke makes a call through a sidecar, reads the reply to its end and gives
 	// its status. nil: the screen makes no calls.
 	Invoke func(ctx context.Context, m *state.Mesh, c Invocation) (status int, err error)

@@ -127,6 +127,11 @@ func TestSessionOnATerminal(t *testing.T) {
 	x.key("e")
 	x.expect("editing /home/ada/shop/mesh.toml:0:0")
 	x.expect("\x1b[?1049h")
+	x.key("1")
+	x.key("a")
+	x.expect("at the terminal of bill")
+	x.expect("\x1b[?1049h")
+	x.expect("back from the terminal of bill")
 	x.key("\x03")
 	x.expect("left: quit")
 	if !strings.Contains(x.seen(), "\x1b]9;4;0") {

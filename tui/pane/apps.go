@@ -134,6 +134,9 @@ func (a *Apps) bindings() []Binding {
 			}
 			return start("")
 		}},
+		{Keys: []string{"a"}, Name: "attach", Arg: "[APP]", Help: "go to the terminal of the app", Do: func(arg string) Action {
+			return Attach{App: cmp.Or(strings.TrimSpace(arg), a.selected)}
+		}},
 		{Name: "stop", Arg: "[APP]", Help: "stop an app", Do: stop},
 		{Name: "start", Arg: "[APP]", Help: "start an app", Do: start},
 		{Keys: []string{"+", "="}, Name: "scale up", Help: "one more instance", Hint: "more", Do: func(string) Action { return a.scale(1) }},

@@ -88,6 +88,10 @@ type Open struct{ Place string }
 // Find asks where an app is found.
 type Find struct{ App string }
 
+// Attach goes to the terminal of an app, or of an instance, until the user comes
+// back.
+type Attach struct{ App string }
+
 // Prompt opens the line for input.
 type Prompt struct {
 	Kind PromptKind
@@ -156,6 +160,7 @@ func (Do) action()     {}
 func (Open) action()   {}
 func (Show) action()   {}
 func (Find) action()   {}
+func (Attach) action() {}
 func (Prompt) action() {}
 func (Say) action()    {}
 func (Copy) action()   {}
