@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"mesh/runtime"
 	"mesh/runtime/run"
 	"mesh/standalone"
 	"mesh/supervisor/control"
@@ -79,7 +80,6 @@ func (e Env) sidecarArgs(args []string) []string {
 }
 
 func (e Env) sidecar(ctx context.Context, f *sidecarFlags, given func(flag string) bool) error {
-	strict := isDaprd(e.Program)
 	switch {
 	case f.version:
 		_, err := fmt.Fprintln(e.Stdout, runtimeVersion())
@@ -94,17 +94,12 @@ func (e Env) sidecar(ctx context.Context, f *sidecarFlags, given func(flag strin
 	for _, note := range f.notes(given) {
 		_, _ = fmt.Fprintln(e.Stderr, "mesh: note: "+note)
 	}
-	o, err := f.options(e, given, strict)
-	if err != nil {
-		return err
-	}
 	log, closeLog, err := e.sidecarLog(f)
 	if err != nil {
 		return err
 	}
 	defer closeLog()
-	o.Log = log
-	s, err := standalone.New(o)
+	s, o, err := e.bindSidecar(f, given, log)
 	if err != nil {
 		return err
 	}
@@ -118,6 +113,27 @@ func (e Env) sidecar(ctx context.Context, f *sidecarFlags, given func(flag strin
 		log.InfoContext(ctx, "the sidecar has stopped")
 	}
 	return err
+}
+
+// bindTries is how often ports are looked for. Another sidecar that starts at the
+// same moment may take one between the look and the binding.
+const bindTries = 5
+
+// bindSidecar makes the sidecar that the flags ask for, at ports of its own.
+func (e Env) bindSidecar(f *sidecarFlags, given func(flag string) bool, log *slog.Logger) (*standalone.Sidecar, standalone.Options, error) {
+	strict := isDaprd(e.Program)
+	for try := 1; ; try++ {
+		each := *f
+		o, err := each.options(e, given, strict)
+		if err != nil {
+			return nil, o, err
+		}
+		o.Log = log
+		s, err := standalone.New(o)
+		if _, taken := errors.AsType[*runtime.PortError](err); !taken || strict || try == bindTries {
+			return s, o, err
+		}
+	}
 }
 
 // runSidecar runs the sidecar, which reads its files anew when they change and
