@@ -3,11 +3,14 @@ package servertest
 import (
 	"context"
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"testing"
+	"time"
 )
 
 // Redis starts a Redis that writes everything to disk before it answers.
@@ -65,7 +68,35 @@ func RabbitMQ(tb testing.TB) *Server {
 	mapperDir := folder(tb, "")
 	number, _ := strconv.Atoi(epmd)
 	run(tb, &Server{name: "epmd", Port: number, dir: mapperDir, argv: []string{mapper, "-port", epmd, "-address", "127.0.0.1"}})
-	return run(tb, &Server{name: "rabbitmq", Port: port, dir: dir, argv: []string{path}, env: env})
+	return run(tb, &Server{
+		name: "rabbitmq", Port: port, dir: dir, argv: []string{path}, env: env,
+		answers: func(ctx context.Context) error { return greets(ctx, port) },
+	})
+}
+
+// greets asks for AMQP 0-9-1 and waits for the first byte of a method frame. That
+// something accepts connections says too little while RabbitMQ starts.
+func greets(ctx context.Context, port int) error {
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(time.Second)); err != nil {
+		return err
+	}
+	if _, err := conn.Write([]byte("AMQP\x00\x00\x09\x01")); err != nil {
+		return err
+	}
+	var first [1]byte
+	if _, err := io.ReadFull(conn, first[:]); err != nil {
+		return err
+	}
+	if first[0] != 1 {
+		return fmt.Errorf("port %d answers, but not with AMQP", port)
+	}
+	return nil
 }
 
 // Postgres starts a PostgreSQL with a user and a database named mesh, which
