@@ -73,3 +73,18 @@ func TestInvocationsBeyondAScreenAreCounted(t *testing.T) {
 		t.Errorf("the sums are %q", sums)
 	}
 }
+
+func TestSizesAreForPeople(t *testing.T) {
+	for n, want := range map[uint64]string{
+		0: "0 B", 9999: "9999 B", 61_234: "61.2 kB", 3_145_728: "3.1 MB", 4_200_000_000: "4.2 GB",
+	} {
+		if got := size(n); got != want {
+			t.Errorf("%d bytes are %q, want %q", n, got, want)
+		}
+	}
+	for n, want := range map[uint64]string{512 << 10: "512.0 KiB", 3 << 20: "3.0 MiB", 5 << 29: "2.5 GiB"} {
+		if got := memorySize(n); got != want {
+			t.Errorf("%d bytes of memory are %q, want %q", n, got, want)
+		}
+	}
+}

@@ -117,7 +117,7 @@ func table(out io.Writer, m *state.Mesh, now time.Time) error {
 			}
 			cpu, memory := "-", "-"
 			if in.PID != 0 {
-				cpu, memory = fmt.Sprintf("%.1f%%", 100*in.CPU), size(in.Memory)
+				cpu, memory = fmt.Sprintf("%.1f%%", 100*in.CPU), memorySize(in.Memory)
 			}
 			row(in.Name, phase, short(now.Sub(in.Since)), some(in.PID), strconv.Itoa(in.Restarts), cpu, memory,
 				some(in.AppPort), some(in.HTTPPort), some(in.GRPCPort), calls, strings.ReplaceAll(why, "\n", " "))
@@ -180,4 +180,16 @@ func printed(err error) error {
 		return fmt.Errorf("printing the answer: %w", err)
 	}
 	return nil
+}
+
+// memorySize writes a number of bytes of memory as the screen does, in powers of
+// 1024.
+func memorySize(n uint64) string {
+	switch {
+	case n < 1<<20:
+		return fmt.Sprintf("%.1f KiB", float64(n)/(1<<10))
+	case n < 1<<30:
+		return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
+	}
+	return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30))
 }

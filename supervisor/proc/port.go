@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -66,4 +68,20 @@ func bind(family int, at unix.Sockaddr) error {
 		return err
 	}
 	return unix.Bind(fd, at)
+}
+
+// shortCommand writes a command line for a message: one line, the program without
+// its folder, and as many of its arguments as leave it a remark and no paragraph.
+func shortCommand(line string) string {
+	const most = 39
+	words := strings.Fields(line)
+	if len(words) == 0 {
+		return ""
+	}
+	words[0] = path.Base(words[0])
+	short := strings.Join(words, " ")
+	if len(short) <= most {
+		return short
+	}
+	return strings.ToValidUTF8(short[:most-len("…")], "") + "…"
 }

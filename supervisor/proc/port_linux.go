@@ -8,7 +8,8 @@ import (
 )
 
 // PortHolder finds who listens on a TCP port. ok says that somebody does; pid
-// is 0 when it is a process that we may not look into.
+// is 0 when it is a process that we may not look into, command is short enough for
+// a message.
 func PortHolder(port int) (pid int, command string, ok bool) {
 	sockets := map[string]bool{}
 	for _, table := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
@@ -23,7 +24,7 @@ func PortHolder(port int) (pid int, command string, ok bool) {
 	}
 	for _, e := range dir {
 		if pid, err := strconv.Atoi(e.Name()); err == nil && holds(pid, sockets) {
-			return pid, commandOf(pid), true
+			return pid, shortCommand(commandOf(pid)), true
 		}
 	}
 	return 0, "a process of another user", true

@@ -38,6 +38,20 @@ func TestPortHolder(t *testing.T) {
 	}
 }
 
+func TestShortCommand(t *testing.T) {
+	for line, want := range map[string]string{
+		"":                         "",
+		"[kthreadd]":               "[kthreadd]",
+		"/usr/bin/node  server.js": "node server.js",
+		"/usr/bin/python3 -c \nimport socket\ns = socket.socket()": "python3 -c import socket s = socket.…",
+		"java -jar " + strings.Repeat("ü", 400):                    "java -jar " + strings.Repeat("ü", 13) + "…",
+	} {
+		if got := shortCommand(line); got != want {
+			t.Errorf("%q is %q, want %q", line, got, want)
+		}
+	}
+}
+
 // TestPortIsFreeAfterStop starts a server on the same port again and again,
 // with a client's connection open when it is stopped.
 func TestPortIsFreeAfterStop(t *testing.T) {

@@ -74,7 +74,7 @@ func (a *Apps) columns() []column[appRow] {
 			}
 			return string(r.phase()), st
 		})},
-		{title: "for", width: 5, right: true, drop: 6, draw: number(inst(func(i *state.Instance) string { return since(a.w.Now, i.Since) }))},
+		{title: "for", width: 6, right: true, drop: 6, draw: number(inst(func(i *state.Instance) string { return since(a.w.Now, i.Since) }))},
 		{title: "restarts", width: 8, right: true, drop: 5, draw: number(func(r *appRow) (string, grid.Style) {
 			if r.inst == nil || r.inst.Restarts == 0 {
 				return none, a.w.Theme.Faint
@@ -90,7 +90,7 @@ func (a *Apps) columns() []column[appRow] {
 			if i.PID == 0 {
 				return ""
 			}
-			return strconv.FormatFloat(i.CPU*100, 'f', 1, 64) + "%"
+			return percent(i.CPU)
 		}))},
 		{title: "mem", width: 5, right: true, drop: 7, draw: number(inst(func(i *state.Instance) string {
 			if i.Memory == 0 {

@@ -36,6 +36,16 @@ func scaled(n uint64, step float64, units string) string {
 	return strconv.FormatFloat(v, 'f', digits, 64) + units[i:i+1]
 }
 
+// percent writes a part of one core in at most five characters, up to a hundred
+// cores: "0.3%", "99.9%", "250%".
+func percent(cores float64) string {
+	digits := 1
+	if cores >= 0.9995 {
+		digits = 0
+	}
+	return strconv.FormatFloat(cores*100, 'f', digits, 64) + "%"
+}
+
 // Plural gives "1 call", "2 calls".
 func Plural(n int, what string) string {
 	if n == 1 {

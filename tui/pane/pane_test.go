@@ -2,6 +2,7 @@ package pane
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -20,6 +21,34 @@ func TestFormats(t *testing.T) {
 	for n, want := range map[uint64]string{99_999: "99999", 100_000: "100k", 1_500_000: "1.5M"} {
 		if got := count(n); got != want {
 			t.Errorf("%d is %q, want %q", n, got, want)
+		}
+	}
+}
+
+// TestNumbersKeepTheirBeginning looks at what has grown with time or with load:
+// without its first digit, ten minutes would be none.
+func TestNumbersKeepTheirBeginning(t *testing.T) {
+	now := time.Unix(1_000_000, 0)
+	for _, c := range []struct {
+		since time.Duration
+		cpu   float64
+		want  []string
+	}{
+		{10*time.Minute + time.Second, 2.504, []string{"10m01s", "250%"}},
+		{12 * time.Hour, 0.9996, []string{"12h00m", "100%"}},
+		{300 * time.Hour, 0.999, []string{"12d", "99.9%"}},
+	} {
+		inst := state.Instance{Name: "web", Phase: state.Ready, Since: now.Add(-c.since), PID: 1, CPU: c.cpu}
+		a := NewApps(&World{Now: now, Theme: Plain(), Mesh: &state.Mesh{Apps: []state.App{{ID: "web", Instances: []state.Instance{inst}}}}})
+		a.Refresh()
+		b := &grid.Buffer{Plain: true}
+		b.Resize(80, 5)
+		a.Draw(b.All())
+		row := strings.Fields(strings.Split(b.String(), "\n")[1])
+		for _, want := range c.want {
+			if !slices.Contains(row, want) {
+				t.Errorf("after %v at %.4f cores the row is %q, want %s in it", c.since, c.cpu, row, want)
+			}
 		}
 	}
 }

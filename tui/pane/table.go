@@ -97,10 +97,16 @@ func text[T any](f func(row *T) (string, grid.Style)) func(grid.Area, *T) {
 }
 
 // number makes the draw function of a column that shows one string at the right.
+// What has no room loses its end, and shows it: without its beginning a number
+// would be another one.
 func number[T any](f func(row *T) (string, grid.Style)) func(grid.Area, *T) {
 	return func(cell grid.Area, row *T) {
 		w, _ := cell.Size()
 		s, st := f(row)
+		if grid.Width(s) > w {
+			cell.Cut(0, 0, w, s, st)
+			return
+		}
 		cell.Right(w, 0, s, st)
 	}
 }
