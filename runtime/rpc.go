@@ -8,6 +8,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"mesh/runtime/appchan"
 	"mesh/runtime/rpc"
 	"mesh/runtime/stream"
 )
@@ -33,29 +34,41 @@ func (r *router) Pass(ctx context.Context, c *rpc.Call) error {
 	if g := r.peers.find(appID); g != nil {
 		return r.passHere(ctx, c, g)
 	}
-	addrs, _, err := r.resolve(ctx, appID)
+	addrs, n, err := r.resolve(ctx, appID)
 	if err != nil {
 		return err
 	}
+	if n > 1 {
+		c.Keep()
+	}
 	for addr := range addrs {
-		if err = r.passTo(ctx, c, addr.String(), ""); !again(ctx, err) {
+		if err = r.passTo(ctx, c, addr.String(), ""); !c.Again(ctx, err) {
 			break
 		}
-		r.missed(appID, addr)
+		if again(ctx, err) {
+			r.missed(appID, addr)
+		}
 	}
 	return err
 }
 
 // passHere passes a call on to an app of this process.
 func (r *router) passHere(ctx context.Context, c *rpc.Call, g *peerGroup) (err error) {
+	if err := g.await(ctx, c.Flow); err != nil {
+		return err
+	}
+	if len(g.all) > 1 {
+		c.Keep()
+	}
+	wired := *r.transport.Load() != stream.Auto
 	for s := range g.order {
-		if *r.transport.Load() == stream.Auto {
+		if !wired {
 			c.Flow.Route(s.local)
 			err = s.Pass(ctx, c)
-		} else {
+		} else if err = s.app.Await(ctx, c.Flow); err == nil { // sooner known here than over the wire
 			err = r.passTo(ctx, c, s.wire, s.o.Instance)
 		}
-		if !again(ctx, err) {
+		if !c.Again(ctx, err) || errors.Is(err, appchan.ErrWaited) {
 			break
 		}
 	}

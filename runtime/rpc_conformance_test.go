@@ -101,20 +101,23 @@ func rpcDown(t *testing.T, m *mesh) {
 	}
 }
 
-func rpcUp(t *testing.T, m *mesh) {
-	m.rpcApp("back", &rpcApp{up: func(s grpc.ClientStreamingServer[pb.StreamingInputCallRequest, pb.StreamingInputCallResponse]) error {
-		var sum int32
-		for {
-			req, err := s.Recv()
-			if errors.Is(err, io.EOF) {
-				return s.SendAndClose(&pb.StreamingInputCallResponse{AggregatedPayloadSize: sum})
-			}
-			if err != nil {
-				return err
-			}
-			sum += int32(len(req.GetPayload().GetBody()))
+// counts says how many bytes came.
+func counts(s grpc.ClientStreamingServer[pb.StreamingInputCallRequest, pb.StreamingInputCallResponse]) error {
+	var sum int32
+	for {
+		req, err := s.Recv()
+		if errors.Is(err, io.EOF) {
+			return s.SendAndClose(&pb.StreamingInputCallResponse{AggregatedPayloadSize: sum})
 		}
-	}})
+		if err != nil {
+			return err
+		}
+		sum += int32(len(req.GetPayload().GetBody()))
+	}
+}
+
+func rpcUp(t *testing.T, m *mesh) {
+	m.rpcApp("back", &rpcApp{up: counts})
 	s, err := pb.NewTestServiceClient(m.dial()).StreamingInputCall(m.to("back"))
 	must(t, err)
 	for _, n := range []int{1, 0, 20_000, 300} {

@@ -144,6 +144,9 @@ func (r *rpcConns) options() []grpc.DialOption {
 	}
 }
 
+// Addr gives the host:port of the app.
+func (c *rpcConn) Addr() string { return c.addr }
+
 // NewStream opens a call. When the app cannot be reached, the error is a
 // *stream.UnreachableError.
 func (c *rpcConn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {

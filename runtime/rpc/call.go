@@ -35,11 +35,12 @@ type Call struct {
 	Header metadata.MD // what travels with the call, without what is meant for the sidecar
 	Flow   *flow.Flow  // the record of this call; nil when nobody watches
 
-	from    grpc.ServerStream
-	callee  bool            // from is another sidecar, not a client of ours
-	began   bool            // the flow is ours: we say how the call ends
-	subtype string          // of the content type, such as "proto"; "": none
-	sending *sync.WaitGroup // counts who reads from
+	from     grpc.ServerStream
+	requests *requests       // what comes from it; one for all tries to pass the call on
+	callee   bool            // from is another sidecar, not a client of ours
+	began    bool            // the flow is ours: we say how the call ends
+	subtype  string          // of the content type, such as "proto"; "": none
+	sending  *sync.WaitGroup // counts who reads from
 }
 
 // With gives the call with other metadata, for the app of that id.
@@ -50,8 +51,8 @@ func (c *Call) With(appID string, md metadata.MD) *Call {
 }
 
 // Handler passes a call on and returns when it is over: nil when it ended well,
-// otherwise an error that says how it ended. A *stream.UnreachableError means
-// that nothing was taken of the call, so that it may go elsewhere.
+// otherwise an error that says how it ended. Call.Again says whether the call may
+// go elsewhere then.
 type Handler interface {
 	Pass(ctx context.Context, c *Call) error
 }

@@ -114,9 +114,10 @@ func begin(ctx context.Context, c *Call, body io.Reader, next Handler) *exchange
 	x.ctx, x.stop = context.WithCancel(ctx)
 	x.frames, x.replies = io.Pipe()
 	to := *c
-	to.from = x
+	to.from, to.requests = x, &requests{from: x}
 	go func() {
 		x.err = next.Pass(x.ctx, &to)
+		to.requests.close()
 		close(x.done)
 		var end error // a policy is to see what has failed, not what the app has refused
 		if x.err != nil && (x.ctx.Err() != nil || stream.HTTPStatus(status.Code(x.err)) >= http.StatusInternalServerError) {

@@ -63,7 +63,13 @@ func (s *Server) Serve(_ any, from grpc.ServerStream) (err error) {
 		return status.Errorf(codes.Unavailable, "app %s does not live here: this is the sidecar of %s", id, s.o.AppID)
 	}
 	md, _ := metadata.FromIncomingContext(ctx)
-	c := &Call{AppID: id, Method: method, from: from, subtype: subtype(md), sending: &s.sending}
+	in := &struct { // in one piece of memory
+		call     Call
+		requests requests
+	}{requests: requests{from: from}}
+	in.call = Call{AppID: id, Method: method, from: from, requests: &in.requests, subtype: subtype(md), sending: &s.sending}
+	c := &in.call
+	defer c.requests.close()
 	s.open(c, md)
 	c.Flow.Headers(flow.Request, http.Header(c.Header), "")
 	if c.began {
@@ -140,7 +146,11 @@ func (s *Server) status(ctx context.Context, err error) error {
 			return err
 		}
 	}
-	return status.Error(codes.Unavailable, err.Error())
+	st := status.New(codes.Unavailable, err.Error())
+	if s.o.Callee { // who calls may know somebody else
+		st = stream.WithReason(st, err)
+	}
+	return st.Err()
 }
 
 // end ends the record of a call.

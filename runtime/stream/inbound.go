@@ -239,5 +239,5 @@ func rejected(err error) error {
 	case c == codes.PermissionDenied, c == codes.ResourceExhausted:
 		code = c
 	}
-	return withReason(status.Newf(code, "error invoking app channel: %v", err), err).Err()
+	return WithReason(status.Newf(code, "error invoking app channel: %v", err), err).Err()
 }

@@ -1,6 +1,8 @@
 package stream
 
 import (
+	"slices"
+
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/mem"
 )
@@ -24,6 +26,12 @@ func (m *Message) Parts() [][]byte {
 		parts[i] = b.ReadOnlyData()
 	}
 	return parts
+}
+
+// Again gives a message of the same bytes, to be sent once more.
+func (m *Message) Again() *Message {
+	m.bufs.Ref()
+	return &Message{bufs: slices.Clone(m.bufs)}
 }
 
 // Release lets go of a message that has not been sent.

@@ -19,9 +19,9 @@ const (
 	limitKey, appKey = "limit", "app"
 )
 
-// withReason adds to the status of a call that failed why it did, as far as the
+// WithReason adds to the status of a call that failed why it did, as far as the
 // other side can make use of it.
-func withReason(st *status.Status, err error) *status.Status {
+func WithReason(st *status.Status, err error) *status.Status {
 	info := &errdetails.ErrorInfo{Domain: reasonDomain}
 	if limit, ok := errors.AsType[*BodyLimitError](err); ok {
 		info.Reason = reasonBodyLimit
@@ -37,8 +37,13 @@ func withReason(st *status.Status, err error) *status.Status {
 	return st
 }
 
-// reasoned gives the error that a peer's status stands for.
-func (o *Outbound) reasoned(err error) error {
+// Addr gives the host:port of the peer.
+func (o *Outbound) Addr() string { return o.addr }
+
+func (o *Outbound) reasoned(err error) error { return Reasoned(o.addr, err) }
+
+// Reasoned gives the error that a peer's status stands for.
+func Reasoned(addr string, err error) error {
 	st, ok := status.FromError(err)
 	if !ok {
 		return err
@@ -53,12 +58,12 @@ func (o *Outbound) reasoned(err error) error {
 			limit, _ := strconv.ParseInt(info.GetMetadata()[limitKey], 10, 64) // what is no number shows as 0
 			return &BodyLimitError{AppID: info.GetMetadata()[appKey], Limit: limit}
 		case reasonUnreachable:
-			return &NotDeliveredError{Addr: o.addr, Err: errors.New(st.Message())}
+			return &NotDeliveredError{Addr: addr, Err: errors.New(st.Message())}
 		}
 	}
 	// What a daprd says before it has looked at the body.
 	if st.Code() == codes.Internal && (st.Message() == "app channel is not initialized" || st.Message() == "app is not in a healthy state") {
-		return &NotDeliveredError{Addr: o.addr, Err: errors.New(st.Message())}
+		return &NotDeliveredError{Addr: addr, Err: errors.New(st.Message())}
 	}
 	return err
 }
