@@ -41,7 +41,10 @@ func (e *OpenError) Error() string {
 	return fmt.Sprintf("the circuit breaker of %s is open after too many failures", e.Name)
 }
 
-var errReplyFailed = errors.New("the reply counts as a failure")
+var (
+	errReplyFailed = errors.New("the reply counts as a failure")
+	errGivenUp     = errors.New("the caller gave the call up, which says nothing of the target")
+)
 
 // NewBreaker gives a closed breaker.
 func NewBreaker(o BreakerOptions) *Breaker {
@@ -54,6 +57,7 @@ func NewBreaker(o BreakerOptions) *Breaker {
 	}
 	s := gobreaker.Settings{
 		Name: o.Name, MaxRequests: uint32(max(1, o.Probes)), Interval: o.Interval, Timeout: o.Timeout, ReadyToTrip: trip,
+		IsExcluded: func(err error) bool { return errors.Is(err, errGivenUp) },
 	}
 	if o.Changed != nil {
 		s.OnStateChange = func(_ string, from, to gobreaker.State) { o.Changed(from.String(), to.String()) }
@@ -65,7 +69,9 @@ func NewBreaker(o BreakerOptions) *Breaker {
 func (b *Breaker) State() string { return b.cb.State().String() }
 
 // Wrap puts the breaker before next. A call counts when its reply is over: a
-// reply that breaks off is a failure too, one that the caller gave up is none.
+// reply that breaks off is a failure too. While the circuit is half open the
+// head of a reply decides, or a stream without end would keep all others out. A
+// call that the caller gives up before there is a reply does not count.
 func (b *Breaker) Wrap(next stream.Handler) stream.Handler {
 	return stream.HandlerFunc(func(ctx context.Context, c *stream.Call) (*stream.Reply, error) {
 		settle, err := b.cb.Allow()
@@ -75,7 +81,7 @@ func (b *Breaker) Wrap(next stream.Handler) stream.Handler {
 		r, err := next.Handle(ctx, c)
 		if err != nil {
 			if ctx.Err() != nil {
-				settle(nil)
+				settle(errGivenUp)
 			} else {
 				settle(err)
 			}
@@ -85,6 +91,10 @@ func (b *Breaker) Wrap(next stream.Handler) stream.Handler {
 		if b.o.Failed(r.Status) {
 			outcome = errReplyFailed
 		}
+		end := sync.OnceFunc(func() { settle(outcome) })
+		if b.cb.State() == gobreaker.StateHalfOpen {
+			end()
+		}
 		reply := *r
 		reply.Body = &endBody{
 			ReadCloser: r.Body,
@@ -93,7 +103,7 @@ func (b *Breaker) Wrap(next stream.Handler) stream.Handler {
 					outcome = err
 				}
 			},
-			end: sync.OnceFunc(func() { settle(outcome) }),
+			end: end,
 		}
 		return &reply, nil
 	})

@@ -58,9 +58,12 @@ func (p Policy) once(ctx context.Context, f func(context.Context) error) error {
 	}
 	end(err)
 	_, final := errors.AsType[finalError](err)
-	if final || ctx.Err() != nil {
+	switch {
+	case final:
 		settle(nil)
-	} else {
+	case err != nil && ctx.Err() != nil:
+		settle(errGivenUp)
+	default:
 		settle(err)
 	}
 	return err
@@ -69,7 +72,10 @@ func (p Policy) once(ctx context.Context, f func(context.Context) error) error {
 // limit gives the context of a try. end is told how the try ended; the context
 // goes on when it did well.
 func (t Timeout) limit(ctx context.Context) (limited context.Context, end func(error)) {
-	after, name := t.Total, "total"
+	after, name := t.Try, "try"
+	if after == 0 {
+		after, name = t.Total, "total"
+	}
 	if after == 0 {
 		after, name = t.FirstByte, "first byte"
 	}

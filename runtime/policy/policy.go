@@ -24,7 +24,7 @@ type Policy struct {
 
 // Wrap puts the policy around a handler: the limit on the whole is outermost,
 // then retries, then the breaker, which sees every single try, then the limits
-// on each try's silence.
+// of each try.
 func (p Policy) Wrap(next stream.Handler) stream.Handler {
 	h := next
 	if t := p.Timeout.perTry(); t != (Timeout{}) {

@@ -93,6 +93,7 @@ func TestTimeouts(t *testing.T) {
 		{"a long stream is not cut", Timeout{FirstByte: time.Second, Idle: 2 * time.Second}, answer{pieces: 1000, every: time.Second}, ""},
 		{"silence in the middle", Timeout{Idle: time.Second}, answer{pieces: 2, every: 3 * time.Second}, "idle"},
 		{"silence before the head", Timeout{Idle: time.Second}, answer{after: 3 * time.Second}, "idle"},
+		{"a try that takes too long", Timeout{Try: 5 * time.Second}, answer{pieces: 100, every: time.Second}, "try"},
 		{"all in all too long", Timeout{Total: 5 * time.Second}, answer{pieces: 100, every: time.Second}, "total"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -108,6 +109,17 @@ func TestTimeouts(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestUploadIsNoSilence: a client that sends is heard, although the app says nothing.
+func TestUploadIsNoSilence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const every = time.Second
+		c := &stream.Call{Body: &pieces{ctx: t.Context(), every: every, left: 100}, Length: -1}
+		if _, _, err := call(t, Policy{Timeout: Timeout{Idle: 2 * every}}.Wrap(answer{}), c); err != nil {
+			t.Errorf("an upload of %v ends with %v", 100*every, err)
+		}
+	})
 }
 
 // failing fails the first n calls, then answers with what it was sent.
@@ -281,6 +293,61 @@ func TestBreakerCountsBrokenReplies(t *testing.T) {
 	if b.State() != "open" {
 		t.Errorf("a reply that broke off leaves the circuit %s", b.State())
 	}
+}
+
+// TestBreakerPassesOverCallsGivenUp: a caller that loses its patience makes an
+// app neither worse nor better.
+func TestBreakerPassesOverCallsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		app := &failing{n: 2, err: errors.New("connection refused")}
+		b := NewBreaker(BreakerOptions{Name: "orders", Failures: 2, Timeout: time.Second})
+		giveUp := func() {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+			defer cancel()
+			if _, err := b.Wrap(answer{after: time.Minute}).Handle(ctx, &stream.Call{}); err == nil {
+				t.Fatal("a reply to a call that was given up")
+			}
+		}
+		fail := func() { _, _, _ = call(t, b.Wrap(app), &stream.Call{}) }
+		giveUp()
+		giveUp()
+		fail()
+		if b.State() != "closed" {
+			t.Errorf("one failure, and the circuit is %s", b.State())
+		}
+		giveUp()
+		fail()
+		if b.State() != "open" {
+			t.Errorf("two failures in a row, and the circuit is %s", b.State())
+		}
+		time.Sleep(2 * time.Second) // the bubble's clock
+		giveUp()
+		if b.State() != "half-open" {
+			t.Errorf("nothing is known of the app yet, but the circuit is %s", b.State())
+		}
+		fail()
+		if b.State() != "closed" { // the app is well by now
+			t.Errorf("after a call that went well the circuit is %s", b.State())
+		}
+	})
+}
+
+// TestStreamClosesTheCircuit: whether an app is well again does not wait for the
+// end of a stream that may have none.
+func TestStreamClosesTheCircuit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := NewBreaker(BreakerOptions{Name: "orders", Failures: 1, Timeout: time.Second})
+		_, _, _ = call(t, b.Wrap(&failing{n: 1, status: 500}), &stream.Call{})
+		time.Sleep(2 * time.Second) // the bubble's clock
+		r, err := b.Wrap(answer{pieces: 1 << 30, every: time.Second}).Handle(t.Context(), &stream.Call{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Body.Close()
+		if status, _, err := call(t, b.Wrap(answer{}), &stream.Call{}); status != 200 || err != nil {
+			t.Errorf("while the first stream flows, another call gets %d %v", status, err)
+		}
+	})
 }
 
 type brokenReader struct{}

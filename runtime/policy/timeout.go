@@ -15,14 +15,15 @@ import (
 type Timeout struct {
 	FirstByte time.Duration // until the head of the reply, for each try
 	Idle      time.Duration // without a byte in either direction, for each try
+	Try       time.Duration // of each try, to the last byte: what a Resiliency of Dapr limits
 	Total     time.Duration // of the whole call with all its tries, to the last byte
 }
 
-func (t Timeout) perTry() Timeout { return Timeout{FirstByte: t.FirstByte, Idle: t.Idle} }
+func (t Timeout) perTry() Timeout { return Timeout{FirstByte: t.FirstByte, Idle: t.Idle, Try: t.Try} }
 
 // TimeoutError says which limit a call has exceeded.
 type TimeoutError struct {
-	Limit string // "first byte", "idle" or "total"
+	Limit string // "first byte", "idle", "try" or "total"
 	After time.Duration
 }
 
@@ -32,6 +33,8 @@ func (e *TimeoutError) Error() string {
 		return fmt.Sprintf("no reply within %v (timeout.first_byte)", e.After)
 	case "idle":
 		return fmt.Sprintf("nothing was sent in either direction for %v (timeout.idle)", e.After)
+	case "try":
+		return fmt.Sprintf("it took longer than %v (the timeout of a Resiliency)", e.After)
 	}
 	return fmt.Sprintf("the call took longer than %v (timeout.total)", e.After)
 }
@@ -61,6 +64,9 @@ func (t Timeout) handle(ctx context.Context, c *stream.Call, next stream.Handler
 	if t.FirstByte > 0 {
 		first = time.AfterFunc(t.FirstByte, expire("first byte", t.FirstByte))
 		clocks = append(clocks, first)
+	}
+	if t.Try > 0 {
+		clocks = append(clocks, time.AfterFunc(t.Try, expire("try", t.Try)))
 	}
 	if t.Total > 0 {
 		clocks = append(clocks, time.AfterFunc(t.Total, expire("total", t.Total)))

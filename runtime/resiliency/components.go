@@ -20,7 +20,7 @@ func Components(now, old []resource.Resiliency, running *policy.Book) map[policy
 				if (t == resource.Target{Place: t.Place}) {
 					continue
 				}
-				p := policy.Policy{Timeout: policy.Timeout{Total: r.Timeouts[t.Timeout]}}
+				p := policy.Policy{Timeout: policy.Timeout{Try: r.Timeouts[t.Timeout]}}
 				if t.Retry != "" {
 					p.Retry = retryOf(r.Retries[t.Retry])
 				}

@@ -36,7 +36,7 @@ func Add(targets map[string][]policy.Scoped, now, old []resource.Resiliency, run
 	for i := range now {
 		r := &now[i]
 		for app, t := range r.Apps {
-			p := policy.Policy{Timeout: policy.Timeout{Total: r.Timeouts[t.Timeout]}}
+			p := policy.Policy{Timeout: policy.Timeout{Try: r.Timeouts[t.Timeout]}}
 			if t.Retry != "" {
 				p.Retry = retryOf(r.Retries[t.Retry])
 			}

@@ -1,11 +1,17 @@
 package resiliency
 
 import (
+	"context"
+	"errors"
+	"io"
+	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"mesh/runtime/policy"
 	"mesh/runtime/resource"
+	"mesh/runtime/stream"
 )
 
 const scoped = `
@@ -57,7 +63,8 @@ func TestScopesOfApps(t *testing.T) {
 		{"web", "declared", time.Minute},
 		{"shop", "web", 0},
 	} {
-		if got := b.Find(tc.app, tc.target).Timeout.Total; got != tc.want {
+		limit := b.Find(tc.app, tc.target).Timeout
+		if got := max(limit.Try, limit.Total); got != tc.want {
 			t.Errorf("a call of %s to %s may take %v, want %v", tc.app, tc.target, got, tc.want)
 		}
 	}
@@ -69,4 +76,52 @@ func TestScopesOfApps(t *testing.T) {
 	if b.Find("shop", "back").Breaker != shop || b.Find("web", "back").Breaker != web {
 		t.Error("breakers whose declaration is the same forget what they have counted")
 	}
+}
+
+const hasty = `
+kind: Resiliency
+metadata: { name: hasty }
+spec:
+  policies:
+    timeouts: { short: 1s }
+    retries: { some: { policy: constant, duration: 1s, maxRetries: 5 } }
+    circuitBreakers: { soon: { trip: consecutiveFailures >= 3, timeout: 1h } }
+  targets:
+    apps:
+      back: { timeout: short, retry: some, circuitBreaker: soon }
+`
+
+// TestTimeoutOfEachTry: the timeout of a Resiliency is that of one try, as in
+// Dapr: a try that takes too long is a failure, for retries and for breakers.
+func TestTimeoutOfEachTry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		found, err := resource.Parse("test.yaml", hasty)
+		if err != nil {
+			t.Fatal(err)
+		}
+		targets := map[string][]policy.Scoped{}
+		Add(targets, found.Resiliency, nil, &policy.Book{})
+		hangs, tries := 2, 0
+		h := targets["back"][0].Wrap(stream.HandlerFunc(func(ctx context.Context, _ *stream.Call) (*stream.Reply, error) {
+			if tries++; tries <= hangs {
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}
+			return &stream.Reply{Status: 200, Body: io.NopCloser(strings.NewReader(""))}, nil
+		}))
+		r, err := h.Handle(t.Context(), &stream.Call{})
+		if err != nil || r.Status != 200 || tries != 3 {
+			t.Fatalf("an app that answers the third time: %v after %d tries", err, tries)
+		}
+		_ = r.Body.Close()
+		hangs, tries = 100, 0
+		began := time.Now()
+		_, err = h.Handle(t.Context(), &stream.Call{})
+		if _, open := errors.AsType[*policy.OpenError](err); !open || tries != 3 {
+			t.Errorf("an app that never answers: %v after %d tries, want an open circuit after 3", err, tries)
+		}
+		if took := time.Since(began); took != 8*time.Second { // three tries, five pauses
+			t.Errorf("it took %v", took)
+		}
+	})
 }

@@ -253,7 +253,7 @@ func targetTable() table[Target] {
 		fields: []field[Target]{
 			section("timeout", "Limits in time; 0s is none. Streams are best limited by silence, not by length.",
 				key("first_byte", "Until the reply begins.", duration(), func(t *Target, v time.Duration) { t.FirstByte = v }).or("0s"),
-				key("idle", "Silence in a reply that has begun.", duration(), func(t *Target, v time.Duration) { t.Idle = v }).or("0s"),
+				key("idle", "Silence: no byte in either direction.", duration(), func(t *Target, v time.Duration) { t.Idle = v }).or("0s"),
 				key("total", "All of the call, however well its stream flows.", duration(), func(t *Target, v time.Duration) { t.Total = v }).or("0s")),
 			key("retry", "Tries after a failure, before the first byte of a reply.", retry, func(t *Target, v Retry) { t.Retry = &v }).alias("retries"),
 			key("circuit_breaker", "Refuses calls for a while after failures in a row.", breaker, func(t *Target, v Breaker) { t.Breaker = &v }).alias("breaker", "circuitbreaker"),
