@@ -53,6 +53,12 @@ func TestConformance(t *testing.T) {
 				{"trace context over gRPC", traceOverGRPC},
 				{"limit of bodies", bodyLimit},
 				{"limit of headers", headerLimit},
+				{"limits of time", limitsOfTime},
+				{"tries at other instances", triesElsewhere},
+				{"open circuit", openCircuit},
+				{"faults", faults},
+				{"one call at a time", oneAtATime},
+				{"held while it restarts", held},
 			} {
 				t.Run(row.name, func(t *testing.T) { row.run(t, newMesh(t, transport)) })
 			}

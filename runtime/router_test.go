@@ -69,7 +69,11 @@ func TestUnreadyInstancesGetNothing(t *testing.T) {
 		one := m.sidecar(m.appOptions("back", "back-1", named("back-1")))
 		two := m.sidecar(m.appOptions("back", "back-2", named("back-2")))
 		one.App().Hold("restarting")
-		m.wants("one ready", m.tally("back", 10), "map[back-2:10]")
+		for _, b := range []Balance{RoundRobin, LeastInFlight} {
+			one.SetBalance(b, "")
+			two.SetBalance(b, "")
+			m.wants("one ready, "+string(b), m.tally("back", 10), "map[back-2:10]")
+		}
 		two.App().Hold("restarting")
 		done := make(chan string, 1)
 		go func() {
