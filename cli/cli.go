@@ -13,7 +13,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -160,16 +159,7 @@ func (e Env) report(ctx context.Context, err error) int {
 // mistakes writes what is wrong with files, with the shortest names the files have
 // from here.
 func (e Env) mistakes(all config.Errors) string {
-	var b strings.Builder
-	for _, m := range all {
-		here := *m
-		if rel, err := filepath.Rel(e.Dir, m.Place.File); err == nil && !strings.HasPrefix(rel, "..") {
-			here.Place.File = rel
-		}
-		b.WriteString(here.Error() + "\n\n")
-	}
-	b.WriteString(plural(len(all), "error"))
-	return b.String()
+	return all.From(e.Dir).Error() + "\n\n" + plural(len(all), "error")
 }
 
 // plural gives "1 error", "2 errors".

@@ -35,6 +35,9 @@ func (s *Supervisor) approve(ctx context.Context) error {
 func (s *Supervisor) reread(ctx context.Context) error {
 	began := time.Now()
 	m, err := s.load(ctx)
+	if wrong, ok := errors.AsType[config.Errors](err); ok {
+		err = wrong.From(s.o.First.Dir) // the screen has no room for the way to the project
+	}
 	broken := err != nil
 	var h *supplies
 	if err == nil {

@@ -46,7 +46,7 @@ func TestEditsAreAccountedFor(t *testing.T) {
 
 	save(app + "instances = many\n")
 	l.Look()
-	if e := l.edit(state.EditBroken); !strings.Contains(e.Error, "mesh.toml:3") {
+	if e := l.edit(state.EditBroken); !strings.HasPrefix(e.Error, "mesh.toml:3") {
 		t.Errorf("the broken file is shown as %q", e.Error)
 	}
 	save(app + "instances = 2\n")

@@ -3,6 +3,7 @@ package config
 import (
 	"cmp"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"unicode"
@@ -99,6 +100,20 @@ func (es Errors) Error() string {
 		texts[i] = e.Error()
 	}
 	return strings.Join(texts, "\n\n")
+}
+
+// From gives the same mistakes with the shortest names that their files have from
+// a folder: those of files in it, or below it, begin there.
+func (es Errors) From(dir string) Errors {
+	short := make(Errors, len(es))
+	for i, e := range es {
+		here := *e
+		if rel, err := filepath.Rel(dir, e.Place.File); err == nil && filepath.IsLocal(rel) {
+			here.Place.File = rel
+		}
+		short[i] = &here
+	}
+	return short
 }
 
 // Unwrap lets errors.As find a single *Error.

@@ -57,3 +57,14 @@ func TestSuggest(t *testing.T) {
 		}
 	}
 }
+
+func TestErrorsFromAFolder(t *testing.T) {
+	at := func(file string) *Error { return &Error{Place: Place{File: file, Line: 1, Column: 2}, Msg: "x"} }
+	all := Errors{at("/shop/mesh.toml"), at("/shop/sub/.env"), at("/shopping/mesh.toml")}
+	if got, want := all.From("/shop").Error(), "mesh.toml:1:2: x\n\nsub/.env:1:2: x\n\n/shopping/mesh.toml:1:2: x"; got != want {
+		t.Errorf("from the folder the mistakes are\n%s, want\n%s", got, want)
+	}
+	if got := all[0].Place.File; got != "/shop/mesh.toml" {
+		t.Errorf("the mistakes themselves were changed: %s", got)
+	}
+}
