@@ -183,9 +183,11 @@ func printed(err error) error {
 }
 
 // memorySize writes a number of bytes of memory as the screen does, in powers of
-// 1024.
+// 1024; none are not known.
 func memorySize(n uint64) string {
 	switch {
+	case n == 0:
+		return "-"
 	case n < 1<<20:
 		return fmt.Sprintf("%.1f KiB", float64(n)/(1<<10))
 	case n < 1<<30:
