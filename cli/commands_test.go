@@ -20,7 +20,7 @@ import (
 func TestPS(t *testing.T) {
 	s := newShell(t)
 	r := serve(s)
-	want := `NAME       STATE     SINCE  PID   RESTARTS  CPU    MEMORY   PORT  HTTP  GRPC   CALLS  WHY
+	want := `NAME       STATE     SINCE  PID   RESTARTS  CPU    MEMORY    PORT  HTTP  GRPC   CALLS  WHY
 inventory  failed    1m30s  -     5         -      -         -     3502  -      0      exited with 2: no such table
 orders-1   ready     1m30s  4711  0         12.5%  11.7 MiB  8080  3500  50001  2+1 held
 orders-2   starting  1m30s  4712  0         0.0%   -         8081  3501  50002  0
