@@ -26,6 +26,8 @@ const (
 	KeyToken  = "dapr-api-token"
 	KeyTrace  = "grpc-trace-bin" // the trace context as gRPC has it
 	KeyParent = "traceparent"    // and as W3C does
+
+	keyFlow = "mesh-flow" // the id of the call's flow, between our sidecars
 )
 
 // Call is one gRPC call on its way to an app. A Handler does not change it.

@@ -39,7 +39,7 @@ func Forward(ctx context.Context, c *Call, conn Conn, far Far) error {
 	md := c.Header
 	if far == ToPeer && c.Flow != nil {
 		md = md.Copy()
-		md.Set(stream.FlowKey, c.Flow.ID().String())
+		md.Set(keyFlow, c.Flow.ID().String())
 	}
 	out, stop := context.WithCancelCause(metadata.NewOutgoingContext(ctx, md))
 	defer stop(context.Canceled)

@@ -17,7 +17,7 @@ func forward(md metadata.MD, without ...string) metadata.MD {
 	out := make(metadata.MD, len(md)+3)
 	for key, v := range md {
 		switch key {
-		case KeyAppID, KeyToken, stream.FlowKey, ":authority", "content-type", "user-agent",
+		case KeyAppID, KeyToken, keyFlow, ":authority", "content-type", "user-agent",
 			"grpc-encoding", "grpc-accept-encoding", "grpc-internal-encoding-request":
 			continue
 		}
@@ -69,7 +69,7 @@ func ToHTTP(md metadata.MD) http.Header {
 	h := make(http.Header, len(md))
 	for key, values := range md {
 		switch key {
-		case KeyAppID, KeyToken, stream.FlowKey,
+		case KeyAppID, KeyToken, keyFlow,
 			"content-type",            // of gRPC; a message has the real one
 			"grpc-status-details-bin": // a status has them already
 			continue

@@ -105,7 +105,7 @@ func (s *Server) open(c *Call, md metadata.MD) {
 		head.Caller = v[0]
 	}
 	var id flow.ID
-	if v := md[stream.FlowKey]; len(v) > 0 {
+	if v := md[keyFlow]; len(v) > 0 {
 		id, _ = flow.ParseID(v[0]) // what is no id gets a new one
 	}
 	c.Flow, c.began = s.o.Flows.Join(id, head)

@@ -30,9 +30,6 @@ const (
 	service      = "dapr.proto.internals.v1.ServiceInvocation"
 	methodStream = "/" + service + "/CallLocalStream"
 	methodUnary  = "/" + service + "/CallLocal"
-
-	// FlowKey is the gRPC metadata that carries the id of a call's flow.
-	FlowKey = "mesh-flow"
 )
 
 // ServerOptions are those that a gRPC server needs to serve an Inbound. A

@@ -11,6 +11,8 @@ import (
 	internalsv1 "github.com/dapr/dapr/pkg/proto/internals/v1"
 	"golang.org/x/net/http/httpguts"
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"mesh/runtime/flow"
 )
 
 // wireKey gives a header's key on the wire: canonical, as Dapr's peers send
@@ -158,7 +160,8 @@ type request struct {
 
 	upgrade   string // "": none
 	announced []string
-	informs   bool // the caller wants to know of informational replies
+	informs   bool    // the caller wants to know of informational replies
+	flow      flow.ID // 0: none
 }
 
 // decode reads a head, or the message of a unary call. Only data and trailer
@@ -184,6 +187,8 @@ func (r *request) decode(b []byte, text string) error {
 			r.announced = append(r.announced, f.text())
 		case f.isNumber(informsField):
 			r.informs = f.v != 0
+		case f.isNumber(flowField):
+			r.flow = flow.ID(f.v)
 		}
 		return nil
 	})

@@ -11,7 +11,6 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	grpcmd "google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"mesh/runtime/flow"
@@ -76,11 +75,11 @@ func (in *Inbound) Wait() { in.closers.Wait() }
 // stream serves CallLocalStream.
 func (in *Inbound) stream(s grpc.ServerStream) (err error) {
 	b := &bodyReader{recvMsg: s.RecvMsg, pool: &in.pool, dir: flow.Request, extra: lateRequest}
-	c, err := in.head(b)
+	c, id, err := in.head(b)
 	if err != nil {
 		return err
 	}
-	began := in.join(s.Context(), c)
+	began := in.join(c, id)
 	if began {
 		defer func() { c.Flow.End(err) }()
 	}
@@ -94,9 +93,7 @@ func (in *Inbound) stream(s grpc.ServerStream) (err error) {
 			_ = s.SendMsg(&outFrame{head: informHead(status, h)}) // a failure shows in the reply's
 		}
 	}
-	ctx, stop := context.WithCancel(s.Context())
-	defer stop()
-	r, err := in.handler.Handle(ctx, c)
+	r, err := in.handler.Handle(s.Context(), c) // gRPC ends the context when this returns
 	if err != nil {
 		return rejected(err)
 	}
@@ -138,27 +135,28 @@ func (in *Inbound) stream(s grpc.ServerStream) (err error) {
 	return rejected(fmt.Errorf("reading the reply: %w", err))
 }
 
-// head receives the first frame.
-func (in *Inbound) head(b *bodyReader) (*Call, error) {
+// head receives the first frame. The id is that of the flow that the call says
+// it belongs to.
+func (in *Inbound) head(b *bodyReader) (*Call, flow.ID, error) {
 	if err := b.recvMsg(&b.frame); err != nil {
 		if errors.Is(err, io.EOF) {
-			return nil, badHead(errHead)
+			return nil, 0, badHead(errHead)
 		}
-		return nil, err
+		return nil, 0, err
 	}
 	var req request
 	if err := req.decode(b.frame.head, string(b.frame.head)); err != nil {
-		return nil, badHead(err)
+		return nil, 0, badHead(err)
 	}
 	c, err := req.call()
 	if err != nil {
-		return nil, badHead(err)
+		return nil, 0, badHead(err)
 	}
 	c.AppID = in.appID
 	if req.informs {
 		c.Inform = func(int, http.Header) {} // how, is for whoever answers
 	}
-	return c, nil
+	return c, req.flow, nil
 }
 
 // body gives c the body that b reads, or none.
@@ -191,12 +189,8 @@ func (in *Inbound) body(c *Call, b *bodyReader) error {
 	return nil
 }
 
-// join gives the call its flow. Who began it ends it.
-func (in *Inbound) join(ctx context.Context, c *Call) (began bool) {
-	var id flow.ID
-	if v := grpcmd.ValueFromIncomingContext(ctx, FlowKey); len(v) > 0 {
-		id, _ = flow.ParseID(v[0]) // what is no id gets a new one
-	}
+// join gives the call the flow with that id, or a new one. Who began it ends it.
+func (in *Inbound) join(c *Call, id flow.ID) (began bool) {
 	c.Flow, began = in.flows.Join(id, flow.Head{Caller: c.Header.Get(HeaderCaller), Callee: in.appID, Verb: c.Verb, Path: "/" + c.Path, Kind: "http"})
 	if began { // the caller's sidecar lives elsewhere, or is not watched
 		c.Flow.Route(in.here)

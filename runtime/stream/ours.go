@@ -16,7 +16,8 @@ import (
 
 // What Dapr's wire has no words for travels in fields that its messages do not
 // have, which a daprd passes over: a request says which protocol it would like
-// to switch to, and whether its caller wants to know of informational replies;
+// to switch to, which flow it belongs to, and whether its caller wants to know of
+// informational replies;
 // such a reply is an InternalInvokeResponse inside of one that has no status.
 const (
 	upgradeField = 1001 // of InternalInvokeRequest: text
@@ -24,6 +25,7 @@ const (
 	informField  = 1003 // of InternalInvokeResponse
 
 	announcedField = 1004 // of InternalInvokeRequest: text, the name of a trailer
+	flowField      = 1005 // of InternalInvokeRequest: a flow.ID
 )
 
 // appendOurs appends to the head of a request what only our sidecars understand.
@@ -36,6 +38,9 @@ func appendOurs(b []byte, c *Call) []byte {
 	}
 	if c.Inform != nil {
 		b = append(protowire.AppendTag(b, informsField, protowire.VarintType), 1)
+	}
+	if c.Flow != nil {
+		b = protowire.AppendVarint(protowire.AppendTag(b, flowField, protowire.VarintType), uint64(c.Flow.ID()))
 	}
 	return b
 }

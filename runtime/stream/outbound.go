@@ -15,7 +15,6 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	grpcmd "google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"mesh/runtime/flow"
@@ -195,14 +194,6 @@ func errNoStreams(c *Call) error {
 	return fmt.Errorf("target app '%s' is running a version of Dapr that does not support streaming-based service invocation", c.AppID)
 }
 
-// outgoing gives the context of a call with what travels beside it.
-func outgoing(ctx context.Context, f *flow.Flow) context.Context {
-	if f == nil {
-		return ctx
-	}
-	return grpcmd.AppendToOutgoingContext(ctx, FlowKey, f.ID().String())
-}
-
 // exchange is one call under way, and the body of its reply.
 type exchange struct {
 	bodyReader
@@ -222,7 +213,7 @@ func (o *Outbound) open(ctx context.Context, c *Call, body io.Reader) (*exchange
 	// stream by itself: nothing wakes its writer a second time.
 	n := Ready(body)
 	whole := body == nil && c.Upgrade == "" || n > 0 && n <= maxPayload && int64(n) == c.Length && c.Trailer == nil
-	s, err := o.conn.NewStream(outgoing(ctx, c.Flow), &grpc.StreamDesc{ServerStreams: true, ClientStreams: !whole}, methodStream)
+	s, err := o.conn.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true, ClientStreams: !whole}, methodStream)
 	if err != nil {
 		defer stop(err)
 		return nil, o.notOpened(ctx, err)

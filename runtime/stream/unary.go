@@ -71,7 +71,7 @@ func (o *Outbound) callUnary(ctx context.Context, c *Call, body io.Reader) (*Rep
 	defer stop()
 	// The call is opened before its body is read, so that a peer that cannot be
 	// reached costs nothing and another can be tried.
-	s, err := o.conn.NewStream(outgoing(ctx, c.Flow), &grpc.StreamDesc{}, methodUnary)
+	s, err := o.conn.NewStream(ctx, &grpc.StreamDesc{}, methodUnary)
 	if err != nil {
 		return nil, o.notOpened(ctx, err)
 	}
@@ -150,7 +150,7 @@ func (in *Inbound) unary(ctx context.Context, m unaryIn) (res *unaryOut, err err
 		c.Inform = func(status int, h http.Header) { hints = appendInform(hints, status, h) }
 	}
 	c.Upgrade = ""
-	began := in.join(ctx, c)
+	began := in.join(c, req.flow)
 	if began {
 		defer func() { c.Flow.End(err) }()
 	}
