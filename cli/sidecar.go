@@ -156,6 +156,7 @@ func (e Env) runSidecar(ctx context.Context, s *standalone.Sidecar, o standalone
 	beside, end := context.WithCancel(context.WithoutCancel(ctx))
 	var helpers run.Group
 	helpers.Add("watch", watcher.Run)
+	helpers.Add("collector", newCollector().Run)
 	helpers.Add("hangups", func(ctx context.Context) error {
 		for {
 			select {

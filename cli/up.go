@@ -165,6 +165,7 @@ func (e Env) up(ctx context.Context, f upFlags, only []string) error {
 	if noNames == nil {
 		g.Add("names", names.Run)
 	}
+	g.Add("collector", newCollector().Run)
 	g.Add("control", ctl.Run)
 	local := local{super, book}
 	// What shows the mesh, and what hears the second Ctrl-C, stays until it has stopped.
