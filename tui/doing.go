@@ -188,12 +188,11 @@ func (m *model) again(a pane.Again) tea.Cmd {
 // makeDraft collects a call from what was captured of it.
 func makeDraft(flows Flows, id string) (d draft) {
 	r, ok := export.Read(flows, id, "")
-	switch {
-	case !ok:
+	if !ok {
 		d.err = errForgotten
 		return d
-	case !export.Callable(&r.View):
-		d.err = fmt.Errorf("making it again: %w", export.ErrNoCall)
+	}
+	if d.err = export.Callable(&r.View); d.err != nil {
 		return d
 	}
 	d.call = Invocation{From: r.Caller, Callee: r.Callee, Verb: r.Verb, Path: r.Path, Query: r.Request.Query, Header: http.Header{}}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"maps"
 	"net/http"
 	"slices"
@@ -13,23 +14,26 @@ import (
 	"mesh/runtime/flow"
 )
 
-// ErrNoCall says that a flow is no call of an app's method, which alone can be
-// made again.
-var ErrNoCall = errors.New("it is not a call of an app over HTTP")
-
-// Callable says whether a flow can be made again by a request to a sidecar.
-func Callable(v *flow.View) bool {
-	if v.Kind == "grpc" { // a call of an app's own gRPC service; others go by HTTP as well
-		return strings.Count(v.Path, "/") == 1 && !strings.Contains(v.Path, ".")
+// Callable says why a flow cannot be made again by a request to a sidecar; nil: it
+// can.
+func Callable(v *flow.View) error {
+	switch v.Kind {
+	case "http", "":
+		return nil
+	case "grpc":
+		if strings.Count(v.Path, "/") == 1 && !strings.Contains(v.Path, ".") { // InvokeService, which goes by HTTP as well
+			return nil
+		}
+		return fmt.Errorf("a gRPC call: only grpcurl makes it again, with -H 'dapr-app-id: %s'", v.Callee)
 	}
-	return v.Kind == "http" || v.Kind == ""
+	return errors.New("only calls of apps over HTTP can be made again")
 }
 
 // Curl gives a command line that makes the call again. Secrets are to be filled
 // in by who runs it; what was not captured is said in comments.
 func Curl(r *Record) (string, error) {
-	if !Callable(&r.View) {
-		return "", ErrNoCall
+	if err := Callable(&r.View); err != nil {
+		return "", err
 	}
 	var b strings.Builder
 	data, missing := r.body(flow.Request)

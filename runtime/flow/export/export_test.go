@@ -247,4 +247,8 @@ func TestCurlMakesTheCallAgain(t *testing.T) {
 	if _, err := export.Curl(&r); err == nil {
 		t.Error("there is a command line for the call of a component")
 	}
+	r.Kind, r.Path = "grpc", "/shop.Orders/Watch"
+	if _, err := export.Curl(&r); err == nil || !strings.Contains(err.Error(), "grpcurl") || !strings.Contains(err.Error(), "dapr-app-id: "+r.Callee) {
+		t.Errorf("of a call of a gRPC service it says %v", err)
+	}
 }
