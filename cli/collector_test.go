@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -30,10 +31,11 @@ func TestPace(t *testing.T) {
 func TestCollectorFollowsTheLoad(t *testing.T) {
 	t.Setenv("GOGC", "")
 	synctest.Test(t, func(t *testing.T) {
-		var made, each uint64
+		var made uint64
+		var each atomic.Uint64 // bytes made in a second
 		var set []int
 		c := &collector{
-			usage:      func() (uint64, uint64) { made += each; return made, 8 << 20 },
+			usage:      func() (uint64, uint64) { made += each.Load(); return made, 8 << 20 },
 			setPercent: func(p int) { set = append(set, p) },
 		}
 		ctx, stop := context.WithCancel(t.Context())
@@ -41,7 +43,7 @@ func TestCollectorFollowsTheLoad(t *testing.T) {
 		go func() { done <- c.Run(ctx) }()
 		after := func(n int, made uint64, want ...int) {
 			t.Helper()
-			each = made
+			each.Store(made)
 			time.Sleep(time.Duration(n) * collectorEvery)
 			synctest.Wait()
 			if !slices.Equal(set, want) {
