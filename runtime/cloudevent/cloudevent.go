@@ -17,17 +17,13 @@ import (
 // Request gives an event as an app gets it by itself. The caller adds what the
 // subscription knows: broker, topic and path.
 func Request(event map[string]any) (*runtimev1.TopicEventRequest, error) {
-	data, err := data(event)
-	if err != nil {
-		return nil, err
-	}
-	more, err := extensions(event)
+	e, err := Entry(event)
 	if err != nil {
 		return nil, err
 	}
 	return &runtimev1.TopicEventRequest{
-		Id: text(event, "id"), Source: text(event, "source"), Type: text(event, "type"), SpecVersion: text(event, "specversion"),
-		DataContentType: text(event, "datacontenttype"), Data: data, Extensions: more,
+		Id: e.GetId(), Source: e.GetSource(), Type: e.GetType(), SpecVersion: e.GetSpecVersion(),
+		DataContentType: e.GetDataContentType(), Data: e.GetData(), Extensions: e.GetExtensions(),
 	}, nil
 }
 
