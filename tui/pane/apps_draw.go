@@ -183,21 +183,12 @@ func (a *Apps) height(r *appRow, w int) int {
 
 // Draw draws the pane.
 func (a *Apps) Draw(area grid.Area) {
-	w, h := area.Size()
 	t := a.w.Theme
-	if len(a.rows) == 0 {
-		if a.filter.Empty() {
-			area.Text(2, 1, "no apps yet: add an [apps.NAME] table to mesh.toml", t.Dim)
-		} else {
-			area.Text(2, 1, "no app matches the filter "+a.Filtered()+": x shows all of them", t.Dim)
-		}
+	area, ok := a.drawHead(area, t, len(a.rows), "app", "no apps yet: add an [apps.NAME] table to mesh.toml")
+	if !ok {
 		return
 	}
-	if !a.filter.Empty() {
-		drawFilter(area.Rows(0, 1), a.Filtered(), len(a.rows), len(a.list()), "apps", t)
-		area = area.Rows(1, -1)
-		w, h = area.Size()
-	}
+	w, h := area.Size()
 	at := a.lay(w - 2)
 	need := 1
 	for i := range a.rows {

@@ -1,6 +1,9 @@
 package pane
 
-import "mesh/runtime/flow/filter"
+import (
+	"mesh/runtime/flow/filter"
+	"mesh/tui/grid"
+)
 
 // choice is the filter of a list with rows of type T. Panes embed it.
 type choice[T any] struct {
@@ -36,6 +39,26 @@ func (c *choice[T]) Filtered() string { return c.filter.String() }
 
 // Complete proposes how a filter goes on.
 func (c *choice[T]) Complete(text string) filter.Completion { return c.lang.Complete(text, c.all()) }
+
+// drawHead draws what stands above the rows of a list: the filter, and how many
+// rows it chooses. It gives the area below. Without rows it says why, in the words
+// of empty when there is no filter, and ok is false. row is what one is called.
+func (c *choice[T]) drawHead(a grid.Area, t *Theme, rows int, row, empty string) (below grid.Area, ok bool) {
+	switch {
+	case rows == 0 && c.filter.Empty():
+		a.Text(2, 1, empty, t.Dim)
+		return a, false
+	case rows == 0:
+		a.Text(2, 1, "no "+row+" matches the filter "+c.Filtered()+": x shows all of them", t.Dim)
+		return a, false
+	case c.filter.Empty():
+		return a, true
+	}
+	x := a.Text(1, 0, "filter ", t.Dim)
+	x = a.Text(x, 0, c.Filtered(), t.Warn.Bold())
+	a.Text(x+2, 0, count(uint64(rows))+" of "+Plural(len(c.all()), row)+", x shows all", t.Dim)
+	return a.Rows(1, -1), true
+}
 
 // filterKeys are the keys of a list that can be filtered.
 func (c *choice[T]) filterKeys(what string) []Binding {

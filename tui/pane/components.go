@@ -170,21 +170,12 @@ func (c *Components) place(r *state.Component) string {
 
 // Draw draws the pane.
 func (c *Components) Draw(a grid.Area) {
-	w, h := a.Size()
 	t := c.w.Theme
-	if len(c.rows) == 0 {
-		if c.filter.Empty() {
-			a.Text(2, 1, "no components yet: they appear when the mesh has started them", t.Dim)
-		} else {
-			a.Text(2, 1, "no component matches the filter "+c.Filtered()+": x shows all of them", t.Dim)
-		}
+	a, ok := c.drawHead(a, t, len(c.rows), "component", "no components yet: they appear when the mesh has started them")
+	if !ok {
 		return
 	}
-	if !c.filter.Empty() {
-		drawFilter(a.Rows(0, 1), c.Filtered(), len(c.rows), len(c.w.Mesh.Components), "components", t)
-		a = a.Rows(1, -1)
-		h--
-	}
+	w, h := a.Size()
 	at := place(c.cols, w-2)
 	header(a.Sub(2, 0, w-2, 1), c.cols, at, -1, false, t.Dim)
 	rows := min(len(c.rows), max(1, h-7))

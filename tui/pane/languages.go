@@ -105,10 +105,3 @@ func edgeLanguage() *filter.Language[edge] {
 		Text: func(e *edge) []string { return []string{e.from, e.to} },
 	}
 }
-
-// drawFilter draws the filter of a list and how many of its rows it chooses.
-func drawFilter(a grid.Area, text string, shown, all int, what string, t *Theme) {
-	x := a.Text(1, 0, "filter ", t.Dim)
-	x = a.Text(x, 0, text, t.Warn.Bold())
-	a.Text(x+2, 0, count(uint64(shown))+" of "+Plural(all, what[:len(what)-1])+", x shows all", t.Dim)
-}

@@ -146,22 +146,12 @@ func (t *Topology) Click(x, y int) Action {
 
 // Draw draws the pane.
 func (t *Topology) Draw(a grid.Area) {
-	w, h := a.Size()
-	th := t.w.Theme
 	t.shown = nil
-	if len(t.edges) == 0 {
-		if t.filter.Empty() {
-			a.Text(2, 1, "no calls yet: an edge appears for every pair of apps that talk", th.Dim)
-		} else {
-			a.Text(2, 1, "no edge matches the filter "+t.Filtered()+": x shows all of them", th.Dim)
-		}
+	a, ok := t.drawHead(a, t.w.Theme, len(t.edges), "edge", "no calls yet: an edge appears for every pair of apps that talk")
+	if !ok {
 		return
 	}
-	if !t.filter.Empty() {
-		drawFilter(a.Rows(0, 1), t.Filtered(), len(t.edges), len(t.every), "edges", th)
-		a = a.Rows(1, -1)
-		h--
-	}
+	w, h := a.Size()
 	if p, ok := layOut(t.edges, w, h-2); ok {
 		t.shown = p
 		t.drawPicture(a)
