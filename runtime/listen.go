@@ -124,10 +124,16 @@ func closeAll(all []net.Listener) error {
 
 // merged is several listeners as one, whose address is that of the first.
 type merged struct {
+	funnel
 	all   []net.Listener
+	close func() error
+}
+
+// funnel hands the connections of several listeners to whoever accepts. Whoever
+// embeds it closes over, and then the listeners.
+type funnel struct {
 	conns chan accepted
 	over  chan struct{}
-	close func() error
 }
 
 type accepted struct {
@@ -135,43 +141,46 @@ type accepted struct {
 	err  error
 }
 
-func merge(all []net.Listener) *merged {
-	m := &merged{all: all, conns: make(chan accepted), over: make(chan struct{})}
-	m.close = sync.OnceValue(func() error {
-		close(m.over)
-		return closeAll(m.all)
-	})
-	for _, ln := range all {
-		go m.accept(ln) // ends when ln is closed
-	}
-	return m
-}
+func newFunnel() funnel { return funnel{conns: make(chan accepted), over: make(chan struct{})} }
 
-func (m *merged) accept(ln net.Listener) {
+// from takes connections of a listener until it is closed.
+func (f *funnel) from(ln net.Listener) {
 	for {
 		c, err := ln.Accept()
+		if errors.Is(err, net.ErrClosed) { // it is no longer wanted
+			return
+		}
 		select {
-		case m.conns <- accepted{c, err}:
-		case <-m.over:
+		case f.conns <- accepted{c, err}:
+		case <-f.over:
 			if c != nil {
 				_ = c.Close()
 			}
-			return
-		}
-		if errors.Is(err, net.ErrClosed) {
 			return
 		}
 	}
 }
 
 // Accept implements net.Listener.
-func (m *merged) Accept() (net.Conn, error) {
+func (f *funnel) Accept() (net.Conn, error) {
 	select {
-	case a := <-m.conns:
+	case a := <-f.conns:
 		return a.conn, a.err
-	case <-m.over:
+	case <-f.over:
 		return nil, net.ErrClosed
 	}
+}
+
+func merge(all []net.Listener) *merged {
+	m := &merged{funnel: newFunnel(), all: all}
+	m.close = sync.OnceValue(func() error {
+		close(m.over)
+		return closeAll(m.all)
+	})
+	for _, ln := range all {
+		go m.from(ln) // ends when ln is closed
+	}
+	return m
 }
 
 // Addr implements net.Listener.

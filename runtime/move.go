@@ -15,9 +15,8 @@ import (
 // movable is a TCP listener whose addresses, all of one port, can be exchanged
 // while it is accepted from. A new one listens before an old one ends.
 type movable struct {
-	conns chan accepted
-	over  chan struct{}
-	port  int
+	funnel
+	port int
 
 	mu     sync.Mutex // of what follows
 	at     map[string]*net.TCPListener
@@ -27,7 +26,7 @@ type movable struct {
 var _ net.Listener = (*movable)(nil)
 
 func newMovable(ln *net.TCPListener) *movable {
-	m := &movable{conns: make(chan accepted), over: make(chan struct{}), at: map[string]*net.TCPListener{}}
+	m := &movable{funnel: newFunnel(), at: map[string]*net.TCPListener{}}
 	host := ""
 	if addr, ok := ln.Addr().(*net.TCPAddr); ok {
 		m.port = addr.Port
@@ -41,34 +40,7 @@ func newMovable(ln *net.TCPListener) *movable {
 
 func (m *movable) add(host string, ln *net.TCPListener) {
 	m.at[host] = ln
-	go m.accept(ln) // ends when ln is closed
-}
-
-func (m *movable) accept(ln *net.TCPListener) {
-	for {
-		c, err := ln.Accept()
-		if errors.Is(err, net.ErrClosed) { // it is no longer wanted
-			return
-		}
-		select {
-		case m.conns <- accepted{c, err}:
-		case <-m.over:
-			if c != nil {
-				_ = c.Close()
-			}
-			return
-		}
-	}
-}
-
-// Accept implements net.Listener.
-func (m *movable) Accept() (net.Conn, error) {
-	select {
-	case a := <-m.conns:
-		return a.conn, a.err
-	case <-m.over:
-		return nil, net.ErrClosed
-	}
+	go m.from(ln) // ends when ln is closed
 }
 
 // Addr implements net.Listener.
