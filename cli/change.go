@@ -105,15 +105,11 @@ mesh.toml says another number or the mesh ends. It returns when it is done.`,
 // change carries out commands at the same time, all or none of them: a name
 // that the mesh does not know is found before anything is changed.
 func change(ctx context.Context, env Env, cmds []state.Command, noWait bool) error {
-	c, err := env.dial(ctx)
+	c, m, err := env.reach(ctx)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	m, err := c.Fetch(ctx)
-	if err != nil {
-		return err
-	}
 	if err := knownTo(m, appsOf(cmds)); err != nil {
 		return err
 	}

@@ -53,15 +53,11 @@ func (e Env) carryOut(ctx context.Context, c state.Command) error {
 }
 
 func listFaults(ctx context.Context, env Env) error {
-	c, err := env.dial(ctx)
+	c, m, err := env.reach(ctx)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	m, err := c.Fetch(ctx)
-	if err != nil {
-		return err
-	}
 	var b strings.Builder
 	for _, f := range m.Faults {
 		on, from := "off", "mesh.toml"

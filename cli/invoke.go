@@ -89,15 +89,11 @@ func invoke(ctx context.Context, env Env, o call) error {
 	if err != nil {
 		return err
 	}
-	c, err := env.dial(ctx)
+	c, m, err := env.reach(ctx)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	m, err := c.Fetch(ctx)
-	if err != nil {
-		return err
-	}
 	port := entrance(m, o.app)
 	if port == 0 {
 		return &hinted{errors.New("no sidecar of the mesh has an HTTP port"), "see `mesh ps`"}

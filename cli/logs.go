@@ -80,15 +80,11 @@ func printLogs(ctx context.Context, env Env, apps []string, o logOptions) error 
 	if err != nil {
 		return usage(fmt.Errorf("reading --grep: %w", err))
 	}
-	c, err := env.dial(ctx)
+	c, m, err := env.reach(ctx)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	m, err := c.Fetch(ctx)
-	if err != nil {
-		return err
-	}
 	if err := knownTo(m, apps); err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 
 	"mesh/supervisor/config"
 	"mesh/supervisor/control"
+	"mesh/supervisor/state"
 )
 
 // fileName is what a project's file is called unless --file says otherwise.
@@ -92,4 +93,19 @@ func (e Env) dial(ctx context.Context) (*control.Client, error) {
 		return nil, err
 	}
 	return control.Dial(ctx, filepath.Dir(file))
+}
+
+// reach connects to the project's running mesh and gives how it stands. The
+// caller closes the client.
+func (e Env) reach(ctx context.Context) (*control.Client, *state.Mesh, error) {
+	c, err := e.dial(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	m, err := c.Fetch(ctx)
+	if err != nil {
+		c.Close()
+		return nil, nil, err
+	}
+	return c, m, nil
 }

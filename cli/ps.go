@@ -39,15 +39,11 @@ With --json it prints the whole state of the mesh as one object.`,
 }
 
 func ps(ctx context.Context, env Env, apps []string, asJSON, withTiming bool) error {
-	c, err := env.dial(ctx)
+	c, m, err := env.reach(ctx)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	m, err := c.Fetch(ctx)
-	if err != nil {
-		return err
-	}
 	if err := knownTo(m, apps); err != nil {
 		return err
 	}

@@ -84,15 +84,11 @@ func publish(ctx context.Context, env Env, o message, body io.Reader) error {
 		}
 		query.Set("metadata."+name, value)
 	}
-	c, err := env.dial(ctx)
+	c, m, err := env.reach(ctx)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	m, err := c.Fetch(ctx)
-	if err != nil {
-		return err
-	}
 	port, err := publisher(m, o)
 	if err != nil {
 		return err
@@ -206,11 +202,9 @@ func pubSubs(m *state.Mesh) (names []string) {
 func completePubSubs(env Env) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, _ []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		var fit []string
-		if c, err := env.dial(cmd.Context()); err == nil {
+		if c, m, err := env.reach(cmd.Context()); err == nil {
 			defer c.Close()
-			if m, err := c.Fetch(cmd.Context()); err == nil {
-				fit = pubSubs(m)
-			}
+			fit = pubSubs(m)
 		}
 		return slices.DeleteFunc(fit, func(n string) bool { return !strings.HasPrefix(n, begun) }), cobra.ShellCompDirectiveNoFileComp
 	}
