@@ -152,14 +152,16 @@ func (o *out) add(indent string, b []byte) {
 // text adds bytes line by line.
 func (o *out) text(indent string, b []byte) {
 	for !o.full() && len(b) > 0 {
-		line := b
-		if i := bytes.IndexByte(b, '\n'); i >= 0 {
-			line, b = b[:i], b[i+1:]
-		} else {
-			b = nil
-		}
-		o.add(indent, bytes.TrimSuffix(line, []byte{'\r'}))
+		var line []byte
+		line, b = cutLine(b)
+		o.add(indent, line)
 	}
+}
+
+// cutLine gives the first line of b, without what ends it, and what follows.
+func cutLine(b []byte) (line, rest []byte) {
+	line, rest, _ = bytes.Cut(b, []byte{'\n'})
+	return bytes.TrimSuffix(line, []byte{'\r'}), rest
 }
 
 // Clean makes a text safe to show: control characters are replaced by their
@@ -227,13 +229,8 @@ func (o *out) value(indent string, v []byte) {
 func (o *out) events(b []byte) {
 	fresh := false
 	for !o.full() && len(b) > 0 {
-		line := b
-		if i := bytes.IndexByte(b, '\n'); i >= 0 {
-			line, b = b[:i], b[i+1:]
-		} else {
-			b = nil
-		}
-		line = bytes.TrimSuffix(line, []byte{'\r'})
+		var line []byte
+		line, b = cutLine(b)
 		if len(line) == 0 {
 			fresh = len(o.lines) > 0
 			continue
