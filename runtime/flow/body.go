@@ -41,11 +41,7 @@ func (b *Body) Whole(n uint64) (data []byte, ok bool) {
 // Body gives what was captured of one direction of a flow, of the bytes from one
 // offset to another; ok is false when the flow is not remembered.
 func (r *Recorder) Body(id string, d Dir, from, to uint64) (b Body, ok bool) {
-	n, err := ParseID(id)
-	if err != nil {
-		return Body{}, false
-	}
-	f := r.Find(n)
+	f := r.find(id)
 	if f == nil {
 		return Body{}, false
 	}

@@ -46,14 +46,7 @@ func (r *Recorder) Capturing() int {
 // on, or with 0 no more of them; what it has stays. It says whether there is
 // such a flow.
 func (r *Recorder) CaptureFlow(id string, limit int) bool {
-	if r == nil {
-		return false
-	}
-	n, err := ParseID(id)
-	if err != nil {
-		return false
-	}
-	f := r.Find(n)
+	f := r.find(id)
 	if !f.Live() {
 		return false
 	}

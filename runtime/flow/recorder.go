@@ -156,6 +156,15 @@ func (r *Recorder) Recent(buf []*Flow, n int) []*Flow {
 	return buf
 }
 
+// find is Find for an id as text; what is no id gives nil.
+func (r *Recorder) find(id string) *Flow {
+	n, err := ParseID(id)
+	if err != nil {
+		return nil
+	}
+	return r.Find(n)
+}
+
 // Find gives the flow of that id, live or recent, or nil.
 func (r *Recorder) Find(id ID) *Flow {
 	if r == nil {
@@ -214,11 +223,7 @@ func (r *Recorder) Stats() Stats {
 // Detail gives the flow of that id with the marks that came after the cursor;
 // ok is false when the flow is not remembered or id is not one.
 func (r *Recorder) Detail(id string, after Cursor) (d Detail, ok bool) {
-	n, err := ParseID(id)
-	if err != nil {
-		return Detail{}, false
-	}
-	f := r.Find(n)
+	f := r.find(id)
 	if f == nil {
 		return Detail{}, false
 	}
