@@ -13,33 +13,21 @@ const rawMax = 64 << 10
 
 // Read reads once from a socket that does not block. At the end of the stream it
 // gives 0 and no error.
-func Read(fd uintptr, p []byte) (int, syscall.Errno) {
-	for {
-		var n uintptr
-		var errno syscall.Errno
-		if len(p) <= rawMax {
-			n, _, errno = syscall.RawSyscall(syscall.SYS_READ, fd, uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)))
-		} else {
-			n, _, errno = syscall.Syscall(syscall.SYS_READ, fd, uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)))
-		}
-		if errno == 0 {
-			return int(n), 0
-		}
-		if errno != syscall.EINTR {
-			return 0, errno
-		}
-	}
-}
+func Read(fd uintptr, p []byte) (int, syscall.Errno) { return copyOnce(syscall.SYS_READ, fd, p) }
 
 // Write writes once to a socket that does not block.
-func Write(fd uintptr, p []byte) (int, syscall.Errno) {
+func Write(fd uintptr, p []byte) (int, syscall.Errno) { return copyOnce(syscall.SYS_WRITE, fd, p) }
+
+// copyOnce makes a system call that has the signature of read, again when a
+// signal interrupts it.
+func copyOnce(call, fd uintptr, p []byte) (int, syscall.Errno) {
 	for {
 		var n uintptr
 		var errno syscall.Errno
 		if len(p) <= rawMax {
-			n, _, errno = syscall.RawSyscall(syscall.SYS_WRITE, fd, uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)))
+			n, _, errno = syscall.RawSyscall(call, fd, uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)))
 		} else {
-			n, _, errno = syscall.Syscall(syscall.SYS_WRITE, fd, uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)))
+			n, _, errno = syscall.Syscall(call, fd, uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)))
 		}
 		if errno == 0 {
 			return int(n), 0
