@@ -133,20 +133,11 @@ func (x *exchange) reply(requests *incoming) (*stream.Reply, error) {
 	select {
 	case <-x.began:
 	case <-x.done:
-		if !x.hasBegun() {
+		if !isClosed(x.began) {
 			return x.bare(requests)
 		}
 	}
 	return &stream.Reply{Status: http.StatusOK, GRPC: status.New(codes.OK, ""), Length: -1, Body: &replyFrames{x}}, nil
-}
-
-func (x *exchange) hasBegun() bool {
-	select {
-	case <-x.began:
-		return true
-	default:
-		return false
-	}
 }
 
 // bare gives the reply of a try that is over and had no headers.
@@ -165,7 +156,7 @@ func (x *exchange) bare(requests *incoming) (*stream.Reply, error) {
 // answer passes a reply of this try, and what policies have made of its body,
 // on to the client, and gives the status.
 func (x *exchange) answer(client grpc.ServerStream, reply *stream.Reply) error {
-	if x.hasBegun() {
+	if isClosed(x.began) {
 		if err := client.SendHeader(x.header); err != nil {
 			return err
 		}
@@ -176,7 +167,7 @@ func (x *exchange) answer(client grpc.ServerStream, reply *stream.Reply) error {
 			break
 		}
 		if err != nil {
-			if x.over() {
+			if isClosed(x.done) {
 				client.SetTrailer(x.trailer)
 			}
 			return failure(err)
@@ -191,9 +182,9 @@ func (x *exchange) answer(client grpc.ServerStream, reply *stream.Reply) error {
 	return x.err
 }
 
-func (x *exchange) over() bool {
+func isClosed(c <-chan struct{}) bool {
 	select {
-	case <-x.done:
+	case <-c:
 		return true
 	default:
 		return false
