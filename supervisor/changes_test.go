@@ -10,6 +10,28 @@ import (
 	"mesh/supervisor/state"
 )
 
+// withResources gives a mesh without apps whose resources folder has one file.
+func withResources(t *testing.T, text string) (*config.Mesh, *supplies) {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(dir, "components"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "components", "all.yaml"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	m, err := config.Parse(filepath.Join(dir, "mesh.toml"), []byte("name = \"shop\"\n"), config.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := supply(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Resources, m.EnvFiles = nil, nil // they are elsewhere
+	return m, s
+}
+
 // TestResourcesArePlanned: the Dapr YAML of the resources folders is part of a
 // plan; where things stand in it is not.
 func TestResourcesArePlanned(t *testing.T) {
@@ -56,30 +78,11 @@ spec:
 		"a configuration":    {"deny: [ state.redis ]", "deny: [ state.kafka ]", "configuration: hot-swap"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			read := func(text string) (*config.Mesh, *supplies) {
-				dir := t.TempDir()
-				if err := os.MkdirAll(filepath.Join(dir, "components"), 0o755); err != nil {
-					t.Fatal(err)
-				}
-				if err := os.WriteFile(filepath.Join(dir, "components", "all.yaml"), []byte(text), 0o600); err != nil {
-					t.Fatal(err)
-				}
-				m, err := config.Parse(filepath.Join(dir, "mesh.toml"), []byte("name = \"shop\"\n"), config.Options{})
-				if err != nil {
-					t.Fatal(err)
-				}
-				h, err := supply(m)
-				if err != nil {
-					t.Fatal(err)
-				}
-				m.Resources, m.EnvFiles = nil, nil // they are elsewhere
-				return m, h
-			}
 			if !strings.Contains(before, c.from) {
 				t.Fatalf("the file does not have %q", c.from)
 			}
-			from, have := read(before)
-			to, wanted := read(strings.Replace(before, c.from, c.to, 1))
+			from, have := withResources(t, before)
+			to, wanted := withResources(t, strings.Replace(before, c.from, c.to, 1))
 			change := changes(from, to, have, wanted)
 			var got []string
 			for _, i := range preview(change, to, &state.Mesh{}).Items {

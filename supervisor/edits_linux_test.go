@@ -62,6 +62,18 @@ func (l *live) end() {
 	}
 }
 
+// until waits for what is to become true of the mesh.
+func (l *live) until(what string, ok func(*state.Mesh) bool) {
+	l.t.Helper()
+	ctx, cancel := context.WithTimeout(l.t.Context(), patience)
+	defer cancel()
+	for m := l.State(); !ok(m); m = l.Wait(ctx, m.Version) {
+		if ctx.Err() != nil {
+			l.t.Fatalf("waited in vain for this: %s; the notices are %+v, the apps %+v", what, m.Notices, m.Apps)
+		}
+	}
+}
+
 // settle waits until nothing moves any more and describes the mesh.
 func (l *live) settle() string {
 	l.t.Helper()

@@ -1,7 +1,6 @@
 package supervisor
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -35,17 +34,7 @@ depends_on = ["back"]
 [apps.back]
 command = "exec sleep 1000"
 `, port)))
-	await := func(ok func(*state.Mesh) bool) {
-		t.Helper()
-		ctx, cancel := context.WithTimeout(t.Context(), patience)
-		defer cancel()
-		for m := l.State(); !ok(m); m = l.Wait(ctx, m.Version) {
-			if ctx.Err() != nil {
-				t.Fatal("waited in vain")
-			}
-		}
-	}
-	await(func(m *state.Mesh) bool { return ready(m.Find("endless")) == 1 && ready(m.Find("slow")) == 1 })
+	l.until("both apps are ready", func(m *state.Mesh) bool { return ready(m.Find("endless")) == 1 && ready(m.Find("slow")) == 1 })
 	url := fmt.Sprintf("http://127.0.0.1:%d/v1.0/invoke/endless/method/x", l.State().Find("endless").Instances[0].HTTPPort)
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, http.NoBody)
 	if err != nil {
@@ -61,7 +50,7 @@ command = "exec sleep 1000"
 	}
 	began := time.Now()
 	l.stop()
-	await(func(m *state.Mesh) bool { return m.Stopping })
+	l.until("the mesh stops", func(m *state.Mesh) bool { return m.Stopping })
 	if i := l.State().Find("back").Instances[0]; i.Phase == state.Ready {
 		t.Errorf("%s is shown as %s while the mesh stops", i.Name, i.Phase)
 	}
@@ -102,8 +91,6 @@ func TestFileWithoutAppsStopsNothing(t *testing.T) {
 	before := l.settle()
 	files = []*config.Mesh{empty}
 	l.Look()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
 	said := func(m *state.Mesh) bool {
 		for _, n := range m.Notices {
 			if strings.Contains(n.Text, "declares no apps; nothing was changed") && n.Level == "error" && strings.Contains(n.Hint, "mesh down") {
@@ -112,18 +99,10 @@ func TestFileWithoutAppsStopsNothing(t *testing.T) {
 		}
 		return false
 	}
-	for m := l.State(); !said(m); m = l.Wait(ctx, m.Version) {
-		if ctx.Err() != nil {
-			t.Fatalf("no notice, only %+v", m.Notices)
-		}
-	}
+	l.until("there is a notice", said)
 	files = []*config.Mesh{half, whole}
 	l.Look()
-	for m := l.State(); said(m); m = l.Wait(ctx, m.Version) {
-		if ctx.Err() != nil {
-			t.Fatal("the notice stays")
-		}
-	}
+	l.until("the notice goes", func(m *state.Mesh) bool { return !said(m) })
 	if len(looked) < 4 {
 		t.Errorf("%d looks, want each file looked at twice", len(looked))
 	}
@@ -153,13 +132,7 @@ func TestFurtherInstancesAreAnnouncedWhenReady(t *testing.T) {
 	if first := <-n.names; first != "web" {
 		t.Errorf("%s is announced first", first)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	for m := l.State(); m.Find("web").Instances[1].Phase != state.Starting; m = l.Wait(ctx, m.Version) {
-		if ctx.Err() != nil {
-			t.Fatal("the second instance does not start")
-		}
-	}
+	l.until("the second instance starts", func(m *state.Mesh) bool { return m.Find("web").Instances[1].Phase == state.Starting })
 	select {
 	case early := <-n.names:
 		t.Errorf("%s is announced before it is ready", early)
@@ -173,7 +146,7 @@ func TestFurtherInstancesAreAnnouncedWhenReady(t *testing.T) {
 		if i := l.State().Find("web").Instances[1]; second != "web-2" || i.Name != "web-2" {
 			t.Errorf("%s is announced", second)
 		}
-	case <-ctx.Done():
+	case <-time.After(patience):
 		t.Error("the second instance is never announced")
 	}
 }
@@ -196,13 +169,7 @@ func TestExceptIgnoresLines(t *testing.T) {
 	file := fmt.Sprintf("[apps.web]\ncommand = \"exec sleep 1000\"\nport = %d\nready = { log = \"up\" }\n[apps.mute]\ncommand = \"exec sleep 1000\"\nready = { log = \"up\" }\n", port)
 	l := start(t, parse(t, t.TempDir(), file), func(o *Options) { o.Except = []string{"web", "mute"} })
 	defer l.end()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	for m := l.State(); ready(m.Find("web"))+ready(m.Find("mute")) < 2; m = l.Wait(ctx, m.Version) {
-		if ctx.Err() != nil {
-			t.Fatalf("not ready: %+v", m.Apps)
-		}
-	}
+	l.until("both are ready", func(m *state.Mesh) bool { return ready(m.Find("web"))+ready(m.Find("mute")) == 2 })
 }
 
 // TestUnitThatHasEndedIsNotWaitedFor: its sidecar has failed, so that no command

@@ -163,9 +163,7 @@ command = "exec sleep 1000"
 `, lost, free)
 	done := make(chan error, 1)
 	go func() { done <- l.Apply(t.Context(), parse(t, dir, edit)) }() // joined below
-	for m := l.State(); m.Find("web").Instances[0].Phase != state.Stopping; {
-		m = l.Wait(t.Context(), m.Version)
-	}
+	l.until("web is stopped", func(m *state.Mesh) bool { return m.Find("web").Instances[0].Phase == state.Stopping })
 	thief, err := new(net.ListenConfig).Listen(t.Context(), "tcp", fmt.Sprintf("127.0.0.1:%d", lost))
 	if err != nil {
 		t.Fatal(err)
