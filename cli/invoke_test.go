@@ -12,24 +12,27 @@ import (
 	"mesh/supervisor/state"
 )
 
-// sidecar makes a server the HTTP API of orders-1's sidecar.
-func sidecar(t *testing.T, s *shell, h http.HandlerFunc) {
+// server serves HTTP for the length of the test and gives its port.
+func server(t *testing.T, h http.HandlerFunc) (port int) {
 	t.Helper()
 	srv := httptest.NewServer(h)
 	t.Cleanup(srv.Close)
-	_, port, err := net.SplitHostPort(srv.Listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
+	addr, ok := srv.Listener.Addr().(*net.TCPAddr)
+	if !ok {
+		t.Fatalf("%v is no TCP address", srv.Listener.Addr())
 	}
-	n, err := strconv.Atoi(port)
-	if err != nil {
-		t.Fatal(err)
-	}
+	return addr.Port
+}
+
+// sidecar makes a server the HTTP API of orders-1's sidecar.
+func sidecar(t *testing.T, s *shell, h http.HandlerFunc) {
+	t.Helper()
+	port := server(t, h)
 	r := serve(s)
 	r.Mesh.Change(func(m *state.Mesh) {
 		m.Apps = []state.App{
 			{ID: "another", Instances: []state.Instance{{Name: "another", HTTPPort: 1}}},
-			{ID: "orders", Instances: []state.Instance{{Name: "orders", HTTPPort: n}}},
+			{ID: "orders", Instances: []state.Instance{{Name: "orders", HTTPPort: port}}},
 			{ID: "worker"},
 		}
 	})

@@ -2,10 +2,7 @@ package cli_test
 
 import (
 	"io"
-	"net"
 	"net/http"
-	"net/http/httptest"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -20,7 +17,7 @@ func TestPublish(t *testing.T) {
 	s.file("mesh.toml", "")
 	s.file("order.json", `{"id":7}`)
 	got := make(chan string, 1)
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	port := server(t, func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
 			t.Error(err)
@@ -32,16 +29,7 @@ func TestPublish(t *testing.T) {
 		}
 		w.WriteHeader(http.StatusNoContent)
 		got <- strings.Join([]string{r.Method, r.URL.String(), r.Header.Get("Content-Type"), r.Header.Get("dapr-api-token"), string(body)}, "|")
-	}))
-	t.Cleanup(srv.Close)
-	_, text, err := net.SplitHostPort(srv.Listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	port, err := strconv.Atoi(text)
-	if err != nil {
-		t.Fatal(err)
-	}
+	})
 	controltest.Serve(t, s.dir, state.Mesh{
 		Name: "shop", Dir: s.dir,
 		Apps: []state.App{
