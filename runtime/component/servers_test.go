@@ -161,7 +161,7 @@ func testPubSub(t *testing.T, l *Live) {
 func TestJetStream(t *testing.T) {
 	s := servertest.NATS(t)
 	l := running(t, Options{})
-	streams(t, s.Addr, "orders", "crash")
+	servertest.JetStreams(t, s, "orders", "crash")
 	apply(t, l, declare("pubsub", "pubsub.jetstream", "natsURL", "nats://"+s.Addr, "queueGroupName", "{appID}", "durableName", "{appID}", "ackWait", "2s", "deliverPolicy", "all"))
 	testPubSub(t, l)
 }

@@ -30,7 +30,7 @@ func TestBrokerCrash(t *testing.T) {
 		}},
 		{"jetstream", func(t *testing.T) (*servertest.Server, string) {
 			s := servertest.NATS(t) // streams in files
-			makeStreams(t, s.Addr)
+			servertest.JetStreams(t, s, topics()...)
 			return s, yaml("broker", "pubsub.jetstream", "natsURL", "nats://"+s.Addr, "durableName", "{appID}", "queueGroupName", "{appID}", "ackWait", "2s")
 		}},
 		{"rabbitmq", func(t *testing.T) (*servertest.Server, string) {

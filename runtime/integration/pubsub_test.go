@@ -9,8 +9,6 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/nats-io/nats.go"
-
 	"mesh/runtime/component/servertest"
 )
 
@@ -121,7 +119,7 @@ func TestPubSub(t *testing.T) {
 		}},
 		{"jetstream", func(t *testing.T) string {
 			s := servertest.NATS(t)
-			makeStreams(t, s.Addr)
+			servertest.JetStreams(t, s, topics()...)
 			return yaml("broker", "pubsub.jetstream", "natsURL", "nats://"+s.Addr, "durableName", "{appID}", "queueGroupName", "{appID}", "ackWait", "2s")
 		}},
 		{"rabbitmq", func(t *testing.T) string { return rabbit(servertest.RabbitMQ(t).Addr) }},
@@ -246,26 +244,6 @@ func (i *inbox) awaitSubscriptions(t *testing.T, r *rig) {
 		}
 	}
 	i.events, i.routes = events, routes
-}
-
-// makeStreams makes JetStream streams for the topics: Dapr's component expects
-// them.
-func makeStreams(t *testing.T, addr string) {
-	t.Helper()
-	conn, err := nats.Connect("nats://" + addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	js, err := conn.JetStream()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, topic := range topics() {
-		if _, err := js.AddStream(&nats.StreamConfig{Name: topic, Subjects: []string{topic}, Storage: nats.FileStorage}); err != nil {
-			t.Fatal(err)
-		}
-	}
 }
 
 // String says what came, for tests that fail.

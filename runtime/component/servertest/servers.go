@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"testing"
 	"time"
+
+	"github.com/nats-io/nats.go"
 )
 
 // Redis starts a Redis that writes everything to disk before it answers.
@@ -31,6 +33,26 @@ func NATS(tb testing.TB) *Server {
 		name: "nats", Port: port, dir: dir,
 		argv: []string{path, "-a", "127.0.0.1", "-p", strconv.Itoa(port), "-js", "-sd", dir},
 	})
+}
+
+// JetStreams makes streams of a NATS server for topics: Dapr's component expects
+// them.
+func JetStreams(tb testing.TB, s *Server, topics ...string) {
+	tb.Helper()
+	conn, err := nats.Connect("nats://" + s.Addr)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer conn.Close()
+	js, err := conn.JetStream()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	for _, topic := range topics {
+		if _, err := js.AddStream(&nats.StreamConfig{Name: topic, Subjects: []string{topic}, Storage: nats.FileStorage}); err != nil {
+			tb.Fatal(err)
+		}
+	}
 }
 
 // Mosquitto starts an MQTT broker that keeps messages on disk.
