@@ -74,16 +74,7 @@ func TestStreamsFlowThroughTheMesh(t *testing.T) {
 			r := newProject(t, meshWith(transport)).up()
 			r.ready("web", "client")
 			body, w := io.Pipe()
-			url := fmt.Sprintf("http://127.0.0.1:%d/v1.0/invoke/web/method/echo", r.instance("client").HTTPPort)
-			req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, body)
-			if err != nil {
-				t.Fatal(err)
-			}
-			resp, err := http.DefaultClient.Do(req)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer resp.Body.Close()
+			resp := r.open(t.Context(), http.MethodPost, "client", "v1.0/invoke/web/method/echo", body)
 			back := bufio.NewReader(resp.Body)
 			for i := range 20 {
 				line := fmt.Sprintf("line %d\n", i)
@@ -108,12 +99,7 @@ func TestCancellationReachesTheApp(t *testing.T) {
 			r := newProject(t, meshWith(transport)).up()
 			r.ready("web", "client")
 			ctx, cancel := context.WithCancel(t.Context())
-			url := fmt.Sprintf("http://127.0.0.1:%d/v1.0/invoke/web/method/ticks", r.instance("client").HTTPPort)
-			req, _ := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
-			resp, err := http.DefaultClient.Do(req)
-			if err != nil {
-				t.Fatal(err)
-			}
+			resp := r.open(ctx, http.MethodGet, "client", "v1.0/invoke/web/method/ticks", http.NoBody)
 			if _, err := resp.Body.Read(make([]byte, 10)); err != nil {
 				t.Fatal(err)
 			}
@@ -132,12 +118,7 @@ func TestCrashInTheMiddleOfAReplyIsNoCleanEnd(t *testing.T) {
 			r := newProject(t, meshWith(transport)).up()
 			r.ready("web", "client")
 			base := fmt.Sprintf("http://127.0.0.1:%d/v1.0/invoke/web/method/", r.instance("client").HTTPPort)
-			req, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, base+"ticks", http.NoBody)
-			resp, err := http.DefaultClient.Do(req)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer resp.Body.Close()
+			resp := r.open(t.Context(), http.MethodGet, "client", "v1.0/invoke/web/method/ticks", http.NoBody)
 			_, _, _ = get(t.Context(), base+"die")
 			if _, err := io.Copy(io.Discard, resp.Body); err == nil {
 				t.Error("the reply of an app that crashed ends as if it were complete")

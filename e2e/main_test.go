@@ -220,6 +220,22 @@ func get(ctx context.Context, url string) (int, string, error) {
 	return resp.StatusCode, string(b), err
 }
 
+// open calls through the sidecar of an instance and gives the reply while it
+// still arrives. It is closed when the test ends.
+func (r *running) open(ctx context.Context, verb, from, path string, body io.Reader) *http.Response {
+	r.t.Helper()
+	req, err := http.NewRequestWithContext(ctx, verb, fmt.Sprintf("http://127.0.0.1:%d/%s", r.instance(from).HTTPPort, path), body)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(func() { _ = resp.Body.Close() })
+	return resp
+}
+
 // notice gives the text of the notice of that code, or "".
 func (r *running) notice(code string) string {
 	for _, n := range r.client.State().Notices {

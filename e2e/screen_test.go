@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
@@ -151,15 +150,7 @@ command = "APP wait SELF"
 
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d/v1.0/invoke/web/method/ticks", r.instance("other").HTTPPort), http.NoBody)
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
+	r.open(ctx, http.MethodGet, "other", "v1.0/invoke/web/method/ticks", http.NoBody)
 
 	s.types("2")
 	s.shows("▸Streams", "1 live", "other ▸ web GET", "flowing")
