@@ -1,7 +1,6 @@
 package tui
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -100,16 +99,6 @@ func TestLongReasonsStayOutOfTheTable(t *testing.T) {
 	s.hides("/opt/tools")
 }
 
-func TestSecondQKills(t *testing.T) {
-	s := open(t, 80, 24, Options{NoColor: true})
-	_, _ = s.m.Update(keyPress("q"))
-	s.shows("q, ^c: kill now")
-	s.send(keyPress("q"))
-	if !s.quit || !errors.Is(s.m.reason, ReasonKill) {
-		t.Errorf("left: %v, because of %v; want kill", s.quit, s.m.reason)
-	}
-}
-
 func TestHintsAlwaysNameHelpAndQuit(t *testing.T) {
 	for _, w := range []int{40, 60, 80, 120} {
 		s := open(t, w, 24, Options{NoColor: true})
@@ -118,71 +107,4 @@ func TestHintsAlwaysNameHelpAndQuit(t *testing.T) {
 			s.shows("? help", "q quit")
 		}
 	}
-}
-
-func TestTypingReplacesTheOldFilter(t *testing.T) {
-	s := open(t, 80, 24, Options{NoColor: true})
-	s.press("2", "/")
-	s.text("to:bill")
-	s.press("enter", "/")
-	s.shows("filter to:bill", "typing replaces it")
-	s.text("to:llm")
-	s.hides("typing replaces it", "to:bill")
-	s.press("enter")
-	s.shows("filter to:llm", "/chat")
-	s.press("/", "left", "right") // now it is edited
-	s.text("-2")
-	s.press("enter")
-	s.shows("filter to:llm-2")
-	s.press("/", "ctrl+u", "enter")
-	s.shows("4 live, 2 ended")
-}
-
-func TestRawLogsLeaveNoLineBehind(t *testing.T) {
-	s := open(t, 80, 24, Options{NoColor: true})
-	s.press("2")
-	_, _ = s.m.Update(keyPress("s"))
-	s.shows("raw logs of shop")
-	_, _ = s.m.Update(keyPress("s"))
-	if v := s.m.View(); v.AltScreen || v.Content != "" {
-		t.Errorf("before the screen comes back the line below the logs is %q, want none", v.Content)
-	}
-	s.tick()
-	s.shows("▸Streams")
-
-	_, _ = s.m.Update(keyPress("s"))
-	s.send(keyPress("ctrl+c"))
-	if v := s.m.View(); !s.quit || v.Content != "" {
-		t.Errorf("left: %v, and %q stays behind", s.quit, v.Content)
-	}
-}
-
-func TestGapsOfEveryLaneInAWideTerminal(t *testing.T) {
-	s := open(t, 160, 40, Options{NoColor: true})
-	s.press("2", "enter")
-	s.shows("gap p50/p99")
-	var rows int
-	for line := range strings.SplitSeq(s.frame(), "\n") {
-		if strings.HasPrefix(strings.TrimLeft(line, "▸ "), "←") && strings.HasSuffix(line, "24ms/30ms") {
-			rows++
-		}
-	}
-	if rows != 2 {
-		t.Errorf("%d lanes of the reply show their gaps, want 2:\n%s", rows, s.frame())
-	}
-	small := open(t, 120, 40, Options{NoColor: true})
-	small.press("2", "enter")
-	small.shows("hold p50/p99")
-	small.hides("gap p50/p99")
-}
-
-func TestHoldsAreReadableInASmallTerminal(t *testing.T) {
-	s := open(t, 80, 24, Options{NoColor: true})
-	s.press("2", "down", "enter")
-	for range 3 {
-		s.shows("hold p50", "p99", "+100µs ▸ web", "✖ broken off")
-		s.press("up")
-	}
-	s.press("up")
-	s.shows("+80µs ▸ wire ─ +120µs ▸ sidecar", "hold p50")
 }

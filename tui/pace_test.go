@@ -7,6 +7,9 @@ import (
 	"time"
 
 	tea "charm.land/bubbletea/v2"
+
+	"mesh/runtime/flow"
+	"mesh/supervisor/state"
 )
 
 // counted is a model of nothing that hurries as the screen does.
@@ -59,4 +62,57 @@ func TestTheProgramRests(t *testing.T) {
 	quick(false)
 	p.Quit()
 	<-over
+}
+
+func TestClockSlowsDown(t *testing.T) {
+	s := open(t, 80, 24, Options{})
+	s.press("2", "enter")
+	f := s.flows.all[0]
+	f.put(flow.Reply, flow.CalleeIn, f.view.Age, 30)
+	s.tick()
+	if got := s.m.wait(); got != laneTick {
+		t.Errorf("while chunks pass the screen waits %v, want %v", got, laneTick)
+	}
+	for range 10 {
+		s.tick()
+	}
+	if got := s.m.wait(); got != quietTick {
+		t.Errorf("when nothing happens the screen waits %v, want %v", got, quietTick)
+	}
+	s.send(tea.BlurMsg{})
+	if got := s.m.wait(); got != blurTick {
+		t.Errorf("when nobody looks the screen waits %v, want %v", got, blurTick)
+	}
+	look := func() { s.m.Update(withoutForce(s.m.pull(0)())) }
+	look()
+	s.press("1")
+	was := s.frame()
+	s.now = s.now.Add(10 * time.Second)
+	look()
+	if got := s.frame(); got != was {
+		t.Errorf("out of focus, the screen draws that time goes on:\n%s", got)
+	}
+	s.mesh.set(func(m *state.Mesh) { m.Notices = []state.Notice{{Level: "error", Code: "x", Text: "the disk is full"}} })
+	look()
+	s.shows("the disk is full")
+	s.send(tea.FocusMsg{})
+	s.tick()
+	if s.frame() == was {
+		t.Error("with the focus back the screen does not show the time")
+	}
+	for range 10 {
+		s.tick()
+	}
+	if got := s.m.wait(); got != quietTick {
+		t.Errorf("with the focus back the screen waits %v, want %v", got, quietTick)
+	}
+}
+
+// withoutForce makes a snapshot that was asked for at once one of the clock's.
+func withoutForce(msg tea.Msg) tea.Msg {
+	if p, ok := msg.(pulled); ok {
+		p.forced = false
+		return p
+	}
+	return msg
 }
