@@ -2,17 +2,13 @@ package watch
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
-
-	"github.com/fsnotify/fsnotify"
 )
 
 // place is a folder with a watcher.
@@ -213,112 +209,6 @@ func TestFileAppearsLater(t *testing.T) {
 	p.expect("a/b/.env")
 }
 
-func TestTree(t *testing.T) {
-	p := watching(t, Options{Targets: Targets{Trees: []Tree{{Dir: "src", Match: []string{"**/*.go", "go.mod"}, Ignore: []string{"bin/**", "*_gen.go"}}}}}, func(p *place) {
-		p.write("src/main.go", "package main")
-	})
-	p.write("src/main.go", "package other")
-	p.expect("src/main.go")
-	p.write("src/bin/x.go", "package x")
-	p.write("src/a_gen.go", "package x")
-	p.write("src/notes.txt", "no")
-	p.write("src/go.mod", "module x")
-	p.expect("src/go.mod")
-	p.write("src/new/deep/er/x.go", "package er")
-	p.expect("src/new/deep/er/x.go")
-	p.write("src/new/deep/er/y.go", "package er")
-	p.expect("src/new/deep/er/y.go")
-	p.rename("src/new", "src/old")
-	p.expect("src/new/deep/er/x.go", "src/new/deep/er/y.go", "src/old/deep/er/x.go", "src/old/deep/er/y.go")
-	p.write("src/old/deep/er/y.go", "package changed")
-	p.expect("src/old/deep/er/y.go")
-	p.remove("src/old")
-	p.expect("src/old/deep/er/x.go", "src/old/deep/er/y.go")
-	p.write("src/old/z.go", "package z") // a folder comes back
-	p.expect("src/old/z.go")
-}
-
-func TestTreeVanishesAndComesBack(t *testing.T) {
-	p := watching(t, Options{Targets: Targets{Trees: []Tree{{Dir: "up/components", Match: []string{"*.yaml"}}}}}, func(p *place) {
-		p.write("up/components/a.yaml", "a: 1")
-	})
-	p.remove("up")
-	p.expect("up/components/a.yaml")
-	p.write("up/components/a.yaml", "a: 1")
-	p.expect("up/components/a.yaml")
-	p.write("up/components/b.yaml", "b: 1")
-	p.expect("up/components/b.yaml")
-	p.rename("up/components", "up/elsewhere")
-	p.expect("up/components/a.yaml", "up/components/b.yaml")
-	p.write("up/elsewhere/a.yaml", "a: 2") // no longer of interest
-	p.rename("up/elsewhere", "up/components")
-	p.expect("up/components/a.yaml", "up/components/b.yaml")
-}
-
-// TestSameContentInATree is silent from the second save on: the content is not
-// known before the first.
-func TestSameContentInATree(t *testing.T) {
-	p := watching(t, Options{Targets: Targets{Trees: []Tree{{Dir: "src"}}}}, func(p *place) { p.write("src/a.go", "one") })
-	p.write("src/a.go", "two")
-	p.expect("src/a.go")
-	p.write("src/a.go", "two")
-	p.settled()
-}
-
-func TestGitignore(t *testing.T) {
-	p := watching(t, Options{Targets: Targets{Trees: []Tree{{Dir: "repo/app", Gitignore: true}}}}, func(p *place) {
-		p.write("repo/.git/HEAD", "")
-		p.write("repo/.gitignore", "*.log\n/app/dist/\n")
-		p.write("repo/app/.gitignore", "# build\nout\n!keep.log\n")
-		p.write("repo/app/a.go", "")
-	})
-	p.write("repo/app/x.log", "x")
-	p.write("repo/app/dist/x.js", "x")
-	p.write("repo/app/out/x", "x")
-	p.write("repo/app/sub/out", "x")
-	p.write("repo/app/keep.log", "x")
-	p.expect("repo/app/keep.log")
-	p.write("repo/app/.gitignore", "")
-	p.expect("repo/app/.gitignore", "repo/app/out/x", "repo/app/sub/out")
-	p.write("repo/app/out/x", "y")
-	p.expect("repo/app/out/x")
-}
-
-func TestGitignoreRules(t *testing.T) {
-	for _, c := range []struct {
-		lines, path string
-		folder      bool
-		want        bool
-	}{
-		{"*.o", "a.o", false, true},
-		{"*.o", "x/y/a.o", false, true},
-		{"/a.o", "x/a.o", false, false},
-		{"x/a.o", "x/a.o", false, true},
-		{"x/a.o", "y/x/a.o", false, false},
-		{"**/x/a.o", "y/x/a.o", false, true},
-		{"bin/", "bin", true, true},
-		{"bin/", "bin", false, false},
-		{"x/**", "x/y/z", false, true},
-		{"*.o\n!a.o", "a.o", false, false},
-		{"!a.o\n*.o", "a.o", false, true},
-		{"# a", "# a", false, false},
-		{`\#a`, "#a", false, true},
-		{"a.o  ", "a.o", false, true},
-		{"a{b,c}", "ab", false, false},
-		{"a{b,c}", "a{b,c}", false, true},
-	} {
-		var r rules
-		for line := range strings.SplitSeq(c.lines, "\n") {
-			if one, ok := parseRule("/repo", line); ok {
-				r = append(r, one)
-			}
-		}
-		if got := r.ignore("/repo/"+c.path, c.folder); got != c.want {
-			t.Errorf("%q on %s: %v", c.lines, c.path, got)
-		}
-	}
-}
-
 func TestBurstIsOneEvent(t *testing.T) {
 	p := watching(t, Options{Quiet: 200 * time.Millisecond, AtMost: time.Minute, Targets: Targets{Trees: []Tree{{Dir: "src"}}}}, func(p *place) { p.write("src/a", "") })
 	var names []string
@@ -338,84 +228,6 @@ func TestBusyFilesAreTold(t *testing.T) {
 	p.write("f", "1")
 	p.write("f", "2")
 	p.expect("f")
-}
-
-// TestLooksByItself loses all notices.
-func TestLooksByItself(t *testing.T) {
-	p := watching(t, Options{}, nil)
-	w, err := New(Options{
-		Targets: Targets{Files: []string{p.path("f")}, Trees: []Tree{{Dir: p.path("src")}}},
-		Look:    10 * time.Millisecond, LookTree: 10 * time.Millisecond,
-		Changed: func(e Event) { p.events <- e },
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.listen = deaf{}.listen
-	p.w = w
-	p.run()
-	p.write("f", "1")
-	p.expect("f")
-	p.write("src/deep/x", "1")
-	p.expect("src/deep/x")
-	p.remove("f")
-	p.expect("f")
-}
-
-// deaf is a system that gives no notices, and may refuse to promise any.
-type deaf struct{ open, add error }
-
-func (d deaf) listen() (notifier, <-chan fsnotify.Event, <-chan error, error) {
-	return d, nil, nil, d.open
-}
-
-func (d deaf) Add(string) error    { return d.add }
-func (d deaf) Remove(string) error { return nil }
-func (d deaf) Close() error        { return nil }
-
-func TestLimitIsToldOnceAndWatchingGoesOn(t *testing.T) {
-	p := watching(t, Options{}, nil)
-	p.write("src/a", "")
-	w, err := New(Options{
-		Targets: Targets{Trees: []Tree{{Dir: p.path("src")}}},
-		Look:    10 * time.Millisecond,
-		Changed: func(e Event) { p.events <- e },
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.listen = deaf{add: syscall.ENOSPC}.listen
-	p.w = w
-	p.run()
-	e := <-p.events
-	if e.Err == nil || !strings.Contains(e.Err.Error(), "no notices about 1 of 1 folders") || !strings.Contains(e.Hint, "fs.inotify.max_user_watches") {
-		t.Fatalf("the event is %+v", e)
-	}
-	p.write("src/a", "1")
-	p.expect("src/a")
-	p.write("src/b", "1")
-	p.expect("src/b")
-}
-
-func TestNoNoticesAtAll(t *testing.T) {
-	p := watching(t, Options{}, nil)
-	w, err := New(Options{
-		Targets: Targets{Trees: []Tree{{Dir: p.path("src")}}},
-		Look:    10 * time.Millisecond,
-		Changed: func(e Event) { p.events <- e },
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.listen = deaf{open: syscall.EMFILE}.listen
-	p.w = w
-	p.run()
-	e := <-p.events
-	if !errors.Is(e.Err, syscall.EMFILE) || !strings.Contains(e.Hint, "fs.inotify.max_user_instances") {
-		t.Fatalf("the event is %+v", e)
-	}
-	p.write("src/b", "1")
-	p.expect("src/b")
 }
 
 func TestRetarget(t *testing.T) {
@@ -447,27 +259,5 @@ func TestBadTargets(t *testing.T) {
 		if _, err := New(Options{Targets: targets}); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("the error is %v, want %q", err, want)
 		}
-	}
-}
-
-func BenchmarkLookAtATree(b *testing.B) {
-	dir := b.TempDir()
-	for i := range 100 {
-		sub := filepath.Join(dir, fmt.Sprint("d", i))
-		if err := os.Mkdir(sub, 0o700); err != nil {
-			b.Fatal(err)
-		}
-		for j := range 20 {
-			if err := os.WriteFile(filepath.Join(sub, fmt.Sprint(j, ".go")), nil, 0o600); err != nil {
-				b.Fatal(err)
-			}
-		}
-	}
-	w, err := New(Options{Targets: Targets{Trees: []Tree{{Dir: dir, Match: []string{"**/*.go"}, Gitignore: true}}}})
-	if err != nil {
-		b.Fatal(err)
-	}
-	for b.Loop() {
-		w.lookAtAll()
 	}
 }

@@ -1,0 +1,89 @@
+package watch
+
+import (
+	"errors"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+)
+
+// TestLooksByItself loses all notices.
+func TestLooksByItself(t *testing.T) {
+	p := watching(t, Options{}, nil)
+	w, err := New(Options{
+		Targets: Targets{Files: []string{p.path("f")}, Trees: []Tree{{Dir: p.path("src")}}},
+		Look:    10 * time.Millisecond, LookTree: 10 * time.Millisecond,
+		Changed: func(e Event) { p.events <- e },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.listen = deaf{}.listen
+	p.w = w
+	p.run()
+	p.write("f", "1")
+	p.expect("f")
+	p.write("src/deep/x", "1")
+	p.expect("src/deep/x")
+	p.remove("f")
+	p.expect("f")
+}
+
+// deaf is a system that gives no notices, and may refuse to promise any.
+type deaf struct{ open, add error }
+
+func (d deaf) listen() (notifier, <-chan fsnotify.Event, <-chan error, error) {
+	return d, nil, nil, d.open
+}
+
+func (d deaf) Add(string) error    { return d.add }
+func (d deaf) Remove(string) error { return nil }
+func (d deaf) Close() error        { return nil }
+
+func TestLimitIsToldOnceAndWatchingGoesOn(t *testing.T) {
+	p := watching(t, Options{}, nil)
+	p.write("src/a", "")
+	w, err := New(Options{
+		Targets: Targets{Trees: []Tree{{Dir: p.path("src")}}},
+		Look:    10 * time.Millisecond,
+		Changed: func(e Event) { p.events <- e },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.listen = deaf{add: syscall.ENOSPC}.listen
+	p.w = w
+	p.run()
+	e := <-p.events
+	if e.Err == nil || !strings.Contains(e.Err.Error(), "no notices about 1 of 1 folders") || !strings.Contains(e.Hint, "fs.inotify.max_user_watches") {
+		t.Fatalf("the event is %+v", e)
+	}
+	p.write("src/a", "1")
+	p.expect("src/a")
+	p.write("src/b", "1")
+	p.expect("src/b")
+}
+
+func TestNoNoticesAtAll(t *testing.T) {
+	p := watching(t, Options{}, nil)
+	w, err := New(Options{
+		Targets: Targets{Trees: []Tree{{Dir: p.path("src")}}},
+		Look:    10 * time.Millisecond,
+		Changed: func(e Event) { p.events <- e },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.listen = deaf{open: syscall.EMFILE}.listen
+	p.w = w
+	p.run()
+	e := <-p.events
+	if !errors.Is(e.Err, syscall.EMFILE) || !strings.Contains(e.Hint, "fs.inotify.max_user_instances") {
+		t.Fatalf("the event is %+v", e)
+	}
+	p.write("src/b", "1")
+	p.expect("src/b")
+}
