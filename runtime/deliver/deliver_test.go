@@ -1,208 +1,15 @@
 package deliver
 
 import (
-	"bytes"
-	"context"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"log/slog"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
-	"time"
-
-	"go.uber.org/goleak"
 
 	"mesh/runtime/component"
-	"mesh/runtime/flow"
 	"mesh/runtime/resource"
-	"mesh/runtime/stream"
 )
-
-// patience bounds every wait.
-const patience = 10 * time.Second
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// world is a mesh with one broker.
-type world struct {
-	t    *testing.T
-	live *component.Live
-	ctx  context.Context //nolint:containedctx // of the test's components
-}
-
-func newWorld(t *testing.T) *world {
-	t.Helper()
-	live := component.New(component.Options{Dir: t.TempDir()})
-	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
-	ended := make(chan error, 1)
-	go func() { ended <- live.Run(ctx) }()
-	t.Cleanup(func() {
-		stop()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-	})
-	err := live.Apply(ctx, component.Desired{Components: []resource.Component{
-		{Name: "broker", Type: "pubsub.in-memory", Version: "v1", Metadata: []resource.Property{{Name: "subscriptionScopes", Value: "shut=;"}}},
-		{Name: "tick", Type: "bindings.cron", Version: "v1", Metadata: []resource.Property{{Name: "schedule", Value: "@every 50ms"}}},
-		{Name: "push", Type: "bindings.cron", Version: "v1", Scopes: []string{"pushed"}, Metadata: []resource.Property{
-			{Name: "schedule", Value: "@every 50ms"}, {Name: "direction", Value: "output, input"}, {Name: "route", Value: "/push/here"},
-		}},
-		{Name: "files", Type: "bindings.localstorage", Version: "v1", Metadata: []resource.Property{{Name: "rootPath", Value: t.TempDir()}}},
-	}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &world{t: t, live: live, ctx: ctx}
-}
-
-func (w *world) publish(topic string, event component.Event) {
-	w.t.Helper()
-	p := w.live.App("sender").PubSub("broker")
-	event.Topic, event.Source = topic, "sender"
-	data, err := p.Event(event)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	if err := p.Publish(w.ctx, &component.Message{Topic: topic, Data: data}); err != nil {
-		w.t.Fatal(err)
-	}
-}
-
-// app is an app instance: a handler, and whether it is ready.
-type app struct {
-	*world
-	id    string
-	rpc   RPC                                          // it speaks gRPC; nil: it does not
-	asked string                                       // its answer to GET /dapr/subscribe; "": 404
-	reply func(path string, body []byte) (int, string) // to deliveries; nil: 200
-	got   chan arrival                                 // every delivery, in order
-	mu    sync.Mutex
-	ready bool
-	moved chan struct{}
-}
-
-type arrival struct {
-	path, contentType string
-	event             map[string]any
-	instance          *app
-}
-
-func (a *app) Watch() (bool, <-chan struct{}) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.ready, a.moved
-}
-
-func (a *app) set(ready bool) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.ready = ready
-	close(a.moved)
-	a.moved = make(chan struct{})
-}
-
-// Handle plays the app.
-func (a *app) Handle(_ context.Context, c *stream.Call) (*stream.Reply, error) {
-	answer := func(status int, body string) (*stream.Reply, error) {
-		return &stream.Reply{Status: status, Body: io.NopCloser(strings.NewReader(body)), Length: int64(len(body))}, nil
-	}
-	switch {
-	case c.Path == "dapr/subscribe" && a.asked == "":
-		return answer(http.StatusNotFound, "")
-	case c.Path == "dapr/subscribe":
-		return answer(http.StatusOK, a.asked)
-	case c.Verb == http.MethodOptions && c.Path == "tick" && a.id == "ticked":
-		return answer(http.StatusOK, "")
-	case c.Verb == http.MethodOptions:
-		return answer(http.StatusNotFound, "")
-	}
-	body, err := io.ReadAll(c.Body)
-	if err != nil {
-		return nil, err
-	}
-	d := arrival{path: c.Path, contentType: c.Header.Get("Content-Type"), instance: a}
-	_ = json.Unmarshal(body, &d.event) // events of bindings have none
-	a.got <- d
-	if a.reply != nil {
-		return answer(a.reply(c.Path, body))
-	}
-	return answer(http.StatusOK, "")
-}
-
-func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
-
-// run serves an app until the test ends; got may be shared by instances.
-func (w *world) run(a *app, declared ...resource.Subscription) *Deliverer {
-	w.t.Helper()
-	a.world, a.moved = w, make(chan struct{})
-	if a.got == nil {
-		a.got = make(chan arrival, 100)
-	}
-	d := New(Options{AppID: a.id, Components: w.live.App(a.id), App: a, RPC: a.rpc, Gate: a, Flows: flow.NewRecorder(), Log: quiet()})
-	d.Declare(declared)
-	ctx, stop := context.WithCancel(w.ctx)
-	ended := make(chan error, 1)
-	go func() { ended <- d.Run(ctx) }()
-	w.t.Cleanup(func() {
-		stop()
-		if err := <-ended; err != nil {
-			w.t.Error(err)
-		}
-	})
-	a.set(true)
-	return d
-}
-
-// subscribed waits until an app subscribes to so many topics.
-func subscribed(t *testing.T, d *Deliverer, n int) {
-	t.Helper()
-	deadline := time.After(patience)
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	for len(d.Subscriptions()) != n {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("the app subscribes to %v, want %d topics", d.Subscriptions(), n)
-		}
-	}
-}
-
-func next(t *testing.T, got <-chan arrival) arrival {
-	t.Helper()
-	select {
-	case d := <-got:
-		return d
-	case <-time.After(patience):
-		t.Fatal("nothing is delivered")
-		return arrival{}
-	}
-}
-
-// keep publishes until something arrives: a broker in memory has no queue for a
-// topic before someone reads it.
-func (w *world) first(topic string, e component.Event, got <-chan arrival) arrival {
-	w.t.Helper()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	deadline := time.After(patience)
-	for {
-		w.publish(topic, e)
-		select {
-		case d := <-got:
-			return d
-		case <-tick.C:
-		case <-deadline:
-			w.t.Fatal("nothing is delivered")
-		}
-	}
-}
 
 func TestSubscriptionsOfTheApp(t *testing.T) {
 	w := newWorld(t)
@@ -230,14 +37,6 @@ func TestSubscriptionsOfTheApp(t *testing.T) {
 			t.Errorf("with n = %d the message goes to %s, want %s", n, got.path, want)
 		}
 	}
-}
-
-// drained empties the channel.
-func drained(got chan arrival) chan arrival {
-	for len(got) > 0 {
-		<-got
-	}
-	return got
 }
 
 // TestAnswers: what the app says to a message decides what becomes of it.
@@ -306,21 +105,6 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
-// onPath gives a channel with the deliveries to one path only.
-func onPath(t *testing.T, got chan arrival, path string) <-chan arrival {
-	t.Helper()
-	out := make(chan arrival)
-	go func() { // ends with the first that fits
-		for d := range got {
-			if d.path == path {
-				out <- d
-				return
-			}
-		}
-	}()
-	return out
-}
-
 func TestInstancesCompeteAndPause(t *testing.T) {
 	w := newWorld(t)
 	got := make(chan arrival, 100)
@@ -363,55 +147,6 @@ func TestInstancesCompeteAndPause(t *testing.T) {
 	}
 }
 
-func TestBulk(t *testing.T) {
-	w := newWorld(t)
-	bulks := make(chan int, 100)
-	a := &app{id: "a"}
-	a.reply = func(path string, body []byte) (int, string) {
-		var bulk struct {
-			Entries []struct{ EntryID string }
-		}
-		if path != "bulk" || json.NewDecoder(bytes.NewReader(body)).Decode(&bulk) != nil {
-			return http.StatusOK, ""
-		}
-		bulks <- len(bulk.Entries)
-		var statuses []string
-		for _, e := range bulk.Entries {
-			statuses = append(statuses, fmt.Sprintf(`{"entryId":%q,"status":"SUCCESS"}`, e.EntryID))
-		}
-		return http.StatusOK, `{"statuses":[` + strings.Join(statuses, ",") + `]}`
-	}
-	w.run(a, resource.Subscription{PubSub: "broker", Topic: "t", Default: "/bulk", Bulk: &resource.Bulk{MaxMessages: 5, MaxAwait: 200 * time.Millisecond}})
-	w.first("t", component.Event{Data: []byte("probe")}, a.got)
-	for range 5 {
-		w.publish("t", component.Event{Data: []byte("x")})
-	}
-	for {
-		select {
-		case n := <-bulks:
-			if n > 1 {
-				return // several at once
-			}
-		case <-time.After(patience):
-			t.Fatal("messages never come together")
-		}
-	}
-}
-
-func TestInputBinding(t *testing.T) {
-	w := newWorld(t)
-	a, b := &app{id: "ticked"}, &app{id: "deaf"}
-	w.run(a)
-	w.run(b)
-	if d := next(t, a.got); d.path != "tick" {
-		t.Errorf("the binding's event goes to %s", d.path)
-	}
-	next(t, a.got)
-	if len(b.got) > 0 {
-		t.Error("an app that does not want the binding gets its events")
-	}
-}
-
 func TestCheckNamesTheRule(t *testing.T) {
 	errs := Check([]resource.Subscription{{
 		Name: "s", Rules: []resource.Rule{{Match: "event.type ==", Path: "/x"}}, Place: resource.Place{File: "s.yaml", Line: 3, Column: 1},
@@ -421,71 +156,5 @@ func TestCheckNamesTheRule(t *testing.T) {
 	}
 	if !errors.Is(word("DROP"), errDrop) {
 		t.Error("DROP does not drop")
-	}
-}
-
-// TestRawPayload: what is no CloudEvent becomes the data of one, and in a bulk
-// stays the bytes that it is.
-func TestRawPayload(t *testing.T) {
-	w := newWorld(t)
-	bodies := make(chan []byte, 100)
-	a := &app{id: "a", reply: func(path string, body []byte) (int, string) {
-		if path == "one" || path == "many" {
-			bodies <- body
-		}
-		return http.StatusOK, `{"statuses":[]}` // a bulk so answered comes again
-	}}
-	raw := map[string]string{"rawpayload": "true"} // whatever its case
-	d := w.run(a, resource.Subscription{PubSub: "broker", Topic: "one", Default: "/one", Metadata: raw},
-		resource.Subscription{PubSub: "broker", Topic: "many", Default: "/many", Metadata: raw, Bulk: &resource.Bulk{MaxMessages: 2, MaxAwait: 10 * time.Millisecond}})
-	subscribed(t, d, 2)
-	const payload = "\x00not JSON"
-	body := func(topic string) []byte {
-		t.Helper()
-		tick := time.NewTicker(20 * time.Millisecond)
-		defer tick.Stop()
-		deadline := time.After(patience)
-		for {
-			if err := w.live.App("sender").PubSub("broker").Publish(w.ctx, &component.Message{Topic: topic, Data: []byte(payload)}); err != nil {
-				t.Fatal(err)
-			}
-			select {
-			case b := <-bodies:
-				return b
-			case <-tick.C:
-			case <-deadline:
-				t.Fatal("nothing is delivered")
-			}
-		}
-	}
-	coded := base64.StdEncoding.EncodeToString([]byte(payload))
-	var event map[string]any
-	if err := json.Unmarshal(body("one"), &event); err != nil {
-		t.Fatal(err)
-	}
-	if event["data_base64"] != coded || event["datacontenttype"] != "application/octet-stream" || event["topic"] != "one" || event["pubsubname"] != "broker" || event["id"] == "" {
-		t.Errorf("a raw message arrives as %v", event)
-	}
-	var bulk struct {
-		Entries []struct{ Event, ContentType string }
-	}
-	for got := body("many"); ; got = body("many") {
-		if err := json.Unmarshal(got, &bulk); err == nil && len(bulk.Entries) > 0 {
-			break // what came before was of the other topic
-		}
-	}
-	if e := bulk.Entries[0]; e.Event != coded || e.ContentType != "application/octet-stream" {
-		t.Errorf("in a bulk a raw message arrives as %+v", e)
-	}
-}
-
-// TestDirectionOfBindings: an app is not asked for a binding that is declared as
-// an input.
-func TestDirectionOfBindings(t *testing.T) {
-	w := newWorld(t)
-	a := &app{id: "pushed"}
-	w.run(a)
-	if d := next(t, a.got); d.path != "push/here" {
-		t.Errorf("the event goes to %s", d.path)
 	}
 }

@@ -1,0 +1,105 @@
+package deliver
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"mesh/runtime/component"
+	"mesh/runtime/resource"
+)
+
+func TestBulk(t *testing.T) {
+	w := newWorld(t)
+	bulks := make(chan int, 100)
+	a := &app{id: "a"}
+	a.reply = func(path string, body []byte) (int, string) {
+		var bulk struct {
+			Entries []struct{ EntryID string }
+		}
+		if path != "bulk" || json.NewDecoder(bytes.NewReader(body)).Decode(&bulk) != nil {
+			return http.StatusOK, ""
+		}
+		bulks <- len(bulk.Entries)
+		var statuses []string
+		for _, e := range bulk.Entries {
+			statuses = append(statuses, fmt.Sprintf(`{"entryId":%q,"status":"SUCCESS"}`, e.EntryID))
+		}
+		return http.StatusOK, `{"statuses":[` + strings.Join(statuses, ",") + `]}`
+	}
+	w.run(a, resource.Subscription{PubSub: "broker", Topic: "t", Default: "/bulk", Bulk: &resource.Bulk{MaxMessages: 5, MaxAwait: 200 * time.Millisecond}})
+	w.first("t", component.Event{Data: []byte("probe")}, a.got)
+	for range 5 {
+		w.publish("t", component.Event{Data: []byte("x")})
+	}
+	for {
+		select {
+		case n := <-bulks:
+			if n > 1 {
+				return // several at once
+			}
+		case <-time.After(patience):
+			t.Fatal("messages never come together")
+		}
+	}
+}
+
+// TestRawPayload: what is no CloudEvent becomes the data of one, and in a bulk
+// stays the bytes that it is.
+func TestRawPayload(t *testing.T) {
+	w := newWorld(t)
+	bodies := make(chan []byte, 100)
+	a := &app{id: "a", reply: func(path string, body []byte) (int, string) {
+		if path == "one" || path == "many" {
+			bodies <- body
+		}
+		return http.StatusOK, `{"statuses":[]}` // a bulk so answered comes again
+	}}
+	raw := map[string]string{"rawpayload": "true"} // whatever its case
+	d := w.run(a, resource.Subscription{PubSub: "broker", Topic: "one", Default: "/one", Metadata: raw},
+		resource.Subscription{PubSub: "broker", Topic: "many", Default: "/many", Metadata: raw, Bulk: &resource.Bulk{MaxMessages: 2, MaxAwait: 10 * time.Millisecond}})
+	subscribed(t, d, 2)
+	const payload = "\x00not JSON"
+	body := func(topic string) []byte {
+		t.Helper()
+		tick := time.NewTicker(20 * time.Millisecond)
+		defer tick.Stop()
+		deadline := time.After(patience)
+		for {
+			if err := w.live.App("sender").PubSub("broker").Publish(w.ctx, &component.Message{Topic: topic, Data: []byte(payload)}); err != nil {
+				t.Fatal(err)
+			}
+			select {
+			case b := <-bodies:
+				return b
+			case <-tick.C:
+			case <-deadline:
+				t.Fatal("nothing is delivered")
+			}
+		}
+	}
+	coded := base64.StdEncoding.EncodeToString([]byte(payload))
+	var event map[string]any
+	if err := json.Unmarshal(body("one"), &event); err != nil {
+		t.Fatal(err)
+	}
+	if event["data_base64"] != coded || event["datacontenttype"] != "application/octet-stream" || event["topic"] != "one" || event["pubsubname"] != "broker" || event["id"] == "" {
+		t.Errorf("a raw message arrives as %v", event)
+	}
+	var bulk struct {
+		Entries []struct{ Event, ContentType string }
+	}
+	for got := body("many"); ; got = body("many") {
+		if err := json.Unmarshal(got, &bulk); err == nil && len(bulk.Entries) > 0 {
+			break // what came before was of the other topic
+		}
+	}
+	if e := bulk.Entries[0]; e.Event != coded || e.ContentType != "application/octet-stream" {
+		t.Errorf("in a bulk a raw message arrives as %+v", e)
+	}
+}
