@@ -67,21 +67,11 @@ func TestRawPayload(t *testing.T) {
 	const payload = "\x00not JSON"
 	body := func(topic string) []byte {
 		t.Helper()
-		tick := time.NewTicker(20 * time.Millisecond)
-		defer tick.Stop()
-		deadline := time.After(patience)
-		for {
+		return repeat(t, func() {
 			if err := w.live.App("sender").PubSub("broker").Publish(w.ctx, &component.Message{Topic: topic, Data: []byte(payload)}); err != nil {
 				t.Fatal(err)
 			}
-			select {
-			case b := <-bodies:
-				return b
-			case <-tick.C:
-			case <-deadline:
-				t.Fatal("nothing is delivered")
-			}
-		}
+		}, bodies)
 	}
 	coded := base64.StdEncoding.EncodeToString([]byte(payload))
 	var event map[string]any

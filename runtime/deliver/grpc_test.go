@@ -112,24 +112,6 @@ func (w *world) rpc(a *rpcApp, declared ...resource.Subscription) *Deliverer {
 	return w.run(&a.app, declared...)
 }
 
-// arrives publishes until an event arrives.
-func arrives[T any](w *world, topic string, e component.Event, got <-chan T) (one T) {
-	w.t.Helper()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	deadline := time.After(patience)
-	for {
-		w.publish(topic, e)
-		select {
-		case one = <-got:
-			return one
-		case <-tick.C:
-		case <-deadline:
-			w.t.Fatal("nothing is delivered")
-		}
-	}
-}
-
 // TestGRPCSubscriptions: an app that speaks gRPC is asked for its subscriptions
 // and gets what it and files ask for.
 func TestGRPCSubscriptions(t *testing.T) {

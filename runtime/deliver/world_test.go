@@ -181,21 +181,33 @@ func next(t *testing.T, got <-chan arrival) arrival {
 	}
 }
 
-// keep publishes until something arrives: a broker in memory has no queue for a
-// topic before someone reads it.
+// first publishes an event until one arrives.
 func (w *world) first(topic string, e component.Event, got <-chan arrival) arrival {
 	w.t.Helper()
+	return arrives(w, topic, e, got)
+}
+
+// arrives is first for apps that note other things than arrivals.
+func arrives[T any](w *world, topic string, e component.Event, got <-chan T) T {
+	w.t.Helper()
+	return repeat(w.t, func() { w.publish(topic, e) }, got)
+}
+
+// repeat publishes until something arrives: a broker in memory has no queue for
+// a topic before someone reads it.
+func repeat[T any](t *testing.T, publish func(), got <-chan T) (one T) {
+	t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	deadline := time.After(patience)
 	for {
-		w.publish(topic, e)
+		publish()
 		select {
-		case d := <-got:
-			return d
+		case one = <-got:
+			return one
 		case <-tick.C:
 		case <-deadline:
-			w.t.Fatal("nothing is delivered")
+			t.Fatal("nothing is delivered")
 		}
 	}
 }
