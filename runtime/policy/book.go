@@ -35,11 +35,7 @@ func (b *Book) Find(app, target string) Policy {
 // it is for; the zero Policy when it declares none.
 func (b *Book) Declared(source, target string) Policy {
 	if t := b.targets.Load(); t != nil {
-		for _, s := range (*t)[target] {
-			if s.Source == source {
-				return s.Policy
-			}
-		}
+		return declared((*t)[target], source)
 	}
 	return Policy{}
 }

@@ -30,9 +30,28 @@ func inScope(all []Scoped, app string) Policy {
 	return Policy{}
 }
 
+// declared gives the policy of a source, the zero Policy when it has none.
+func declared(all []Scoped, source string) Policy {
+	for _, s := range all {
+		if s.Source == source {
+			return s.Policy
+		}
+	}
+	return Policy{}
+}
+
 // SetComponents replaces the policies of components, the first that is in scope
 // wins; all is not to be changed afterwards.
 func (b *Book) SetComponents(all map[Component][]Scoped) { b.components.Store(&all) }
+
+// DeclaredComponent gives the policy that a source declares for a component,
+// whichever apps it is for; the zero Policy when it declares none.
+func (b *Book) DeclaredComponent(source string, c Component) Policy {
+	if all := b.components.Load(); all != nil {
+		return declared((*all)[c], source)
+	}
+	return Policy{}
+}
 
 // Component gives the policy of a component for an app, the zero Policy when it
 // has none.

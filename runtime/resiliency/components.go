@@ -1,8 +1,6 @@
 package resiliency
 
 import (
-	"reflect"
-
 	"mesh/runtime/policy"
 	"mesh/runtime/resource"
 )
@@ -26,7 +24,8 @@ func Components(now, old []resource.Resiliency, running *policy.Book) map[policy
 				}
 				if t.Breaker != "" {
 					p.Breaker = breakerOf(name, r.Breakers[t.Breaker])
-					if kept := keptBreaker(old, r, c, t.Breaker, running); kept != nil {
+					before := func(was *resource.Resiliency) resource.Target { return direction(was.Components[name], c) }
+					if kept := running.DeclaredComponent(r.Name, c).Breaker; kept != nil && sameBreaker(old, r, t.Breaker, before) {
 						p.Breaker = kept
 					}
 				}
@@ -43,22 +42,4 @@ func direction(d resource.Directions, c policy.Component) resource.Target {
 		return d.Inbound
 	}
 	return d.Outbound
-}
-
-// keptBreaker gives the breaker that a component had before by the very same
-// declaration; nil when it had none.
-func keptBreaker(old []resource.Resiliency, r *resource.Resiliency, c policy.Component, name string, running *policy.Book) *policy.Breaker {
-	for i := range old {
-		was, is := old[i].Breakers[name], r.Breakers[name]
-		was.Place, is.Place = resource.Place{}, resource.Place{}
-		if old[i].Name != r.Name || direction(old[i].Components[c.Name], c).Breaker != name || !reflect.DeepEqual(was, is) || !reflect.DeepEqual(old[i].Scopes, r.Scopes) {
-			continue
-		}
-		app := ""
-		if len(r.Scopes) > 0 {
-			app = r.Scopes[0]
-		}
-		return running.Component(app, c).Breaker
-	}
-	return nil
 }

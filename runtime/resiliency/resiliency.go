@@ -30,8 +30,8 @@ func Check(r *resource.Resiliency) (errs resource.Errors) {
 }
 
 // Add adds the policies of Resiliency resources for apps to targets, for calls of
-// the apps in scope; what stands there already wins. A breaker whose declaration is that of old keeps what it
-// has counted in the policies that are running.
+// the apps in scope; what stands there already wins. A breaker whose declaration
+// is that of old keeps what it has counted in the policies that are running.
 func Add(targets map[string][]policy.Scoped, now, old []resource.Resiliency, running *policy.Book) {
 	for i := range now {
 		r := &now[i]
@@ -42,7 +42,8 @@ func Add(targets map[string][]policy.Scoped, now, old []resource.Resiliency, run
 			}
 			if t.Breaker != "" {
 				p.Breaker = breakerOf(app, r.Breakers[t.Breaker])
-				if kept := running.Declared(r.Name, app).Breaker; kept != nil && sameBreaker(old, r, app, t.Breaker) {
+				before := func(was *resource.Resiliency) resource.Target { return was.Apps[app] }
+				if kept := running.Declared(r.Name, app).Breaker; kept != nil && sameBreaker(old, r, t.Breaker, before) {
 					p.Breaker = kept
 				}
 			}
@@ -51,13 +52,13 @@ func Add(targets map[string][]policy.Scoped, now, old []resource.Resiliency, run
 	}
 }
 
-// sameBreaker says whether an app had this very breaker before.
-func sameBreaker(old []resource.Resiliency, r *resource.Resiliency, app, name string) bool {
+// sameBreaker says whether a target had the very breaker of this name before;
+// target gives it as a resource declares it.
+func sameBreaker(old []resource.Resiliency, r *resource.Resiliency, name string, target func(*resource.Resiliency) resource.Target) bool {
 	for i := range old {
-		was := old[i].Breakers[name]
-		is := r.Breakers[name]
+		was, is := old[i].Breakers[name], r.Breakers[name]
 		was.Place, is.Place = resource.Place{}, resource.Place{}
-		if old[i].Name == r.Name && old[i].Apps[app].Breaker == name && reflect.DeepEqual(was, is) {
+		if old[i].Name == r.Name && target(&old[i]).Breaker == name && reflect.DeepEqual(was, is) {
 			return true
 		}
 	}

@@ -125,3 +125,46 @@ func TestTimeoutOfEachTry(t *testing.T) {
 		}
 	})
 }
+
+// TestBreakersOfComponents: where the scopes of two resources overlap, each keeps
+// its own breaker while its declaration is the same.
+func TestBreakersOfComponents(t *testing.T) {
+	const overlapping = `
+kind: Resiliency
+metadata: { name: first }
+scopes: [ shop ]
+spec:
+  policies: { circuitBreakers: { soon: { trip: consecutiveFailures >= 2, timeout: TIMEOUT } } }
+  targets: { components: { store: { outbound: { circuitBreaker: soon }, inbound: { circuitBreaker: soon } } } }
+---
+kind: Resiliency
+metadata: { name: second }
+scopes: [ shop, till ]
+spec:
+  policies: { circuitBreakers: { soon: { trip: consecutiveFailures >= 2, timeout: 1h } } }
+  targets: { components: { store: { outbound: { circuitBreaker: soon } } } }
+`
+	var b policy.Book
+	var old []resource.Resiliency
+	load := func(timeout string) (breakers [3]*policy.Breaker) {
+		t.Helper()
+		found, err := resource.Parse("test.yaml", strings.ReplaceAll(overlapping, "TIMEOUT", timeout))
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.SetComponents(Components(found.Resiliency, old, &b))
+		old = found.Resiliency
+		store := policy.Component{Name: "store"}
+		return [3]*policy.Breaker{b.Component("shop", store).Breaker, b.Component("till", store).Breaker, b.Component("shop", policy.Component{Name: "store", Inbound: true}).Breaker}
+	}
+	first := load("1h")
+	if first[0] == nil || first[1] == nil || first[2] == nil || first[0] == first[1] || first[0] == first[2] {
+		t.Fatalf("the breakers are %v, want three", first)
+	}
+	if again := load("1h"); again != first {
+		t.Errorf("the same declarations have the breakers %v, before %v", again, first)
+	}
+	if changed := load("2h"); changed[0] == first[0] || changed[2] == first[2] || changed[1] != first[1] {
+		t.Errorf("with one resource changed the breakers are %v, before %v", changed, first)
+	}
+}
