@@ -19,6 +19,8 @@ func (m *meter) used(u api.Use) {
 			way = "pubsub_egress_bulk"
 		}
 		m.component(way, u.Took, u.Component, m.namespace, success, u.Path)
+	case "delivery":
+		m.component("pubsub_ingress", u.Took, u.Component, m.namespace, u.Operation, u.Operation, u.Path)
 	case "binding":
 		m.component("output_binding", u.Took, u.Component, m.namespace, u.Operation, success)
 	default:

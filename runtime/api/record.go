@@ -24,10 +24,11 @@ func (a *API) record(kind, component, verb, path string, n int) recorded {
 	return r
 }
 
-// Use is a call of a component that has ended.
+// Use is a call of a component that has ended, or a delivery to a streaming
+// subscription.
 type Use struct {
 	Kind, Component string // kind as that of its flow: state, publish …
-	Operation       string
+	Operation       string // of a delivery: how it ended, success, retry or drop
 	Path            string // the topic, the keys
 	Took            time.Duration
 	Failed          bool

@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"mesh/runtime/component"
+	"mesh/runtime/flow"
+	"mesh/runtime/policy"
 )
 
 // Topic is what a streaming subscription is for.
@@ -38,8 +41,9 @@ func (a *API) MaySubscribe(t Topic) error {
 }
 
 // Subscribe hands the events of a topic to take until ctx ends, with the topic
-// that each came from. What take fails with is delivered again, unless it is
-// ErrDrop or the topic has dead letters.
+// that each came from, under the policy for what the broker delivers. What take
+// fails with is delivered again, unless it is ErrDrop or the topic has dead
+// letters.
 func (a *API) Subscribe(ctx context.Context, t Topic, take func(ctx context.Context, topic string, event map[string]any) error) error {
 	if err := a.MaySubscribe(t); err != nil {
 		return err
@@ -47,9 +51,8 @@ func (a *API) Subscribe(ctx context.Context, t Topic, take func(ctx context.Cont
 	defer a.begin(&t)()
 	broker := a.o.Components.PubSub(t.PubSub)
 	raw := truth(t.Metadata, "rawPayload")
-	broker.Subscribe(ctx, t.Topic, mergeMetadata(t.Metadata, nil), func(hctx context.Context, m *component.Message) (err error) {
-		f := a.record("delivery", t.PubSub, "stream", t.Topic, len(m.Data))
-		defer func() { f.end(0, err) }()
+	broker.Subscribe(ctx, t.Topic, mergeMetadata(t.Metadata, nil), func(hctx context.Context, m *component.Message) error {
+		began := time.Now()
 		event, err := m.Open(t.PubSub, raw)
 		switch {
 		case err != nil:
@@ -57,8 +60,9 @@ func (a *API) Subscribe(ctx context.Context, t Topic, take func(ctx context.Cont
 		case component.Expired(event):
 			err = fmt.Errorf("%w: it has expired", ErrDrop)
 		default:
-			err = take(hctx, m.Topic, event)
+			err = a.stream(hctx, &t, m, event, take)
 		}
+		a.streamed(&t, began, err)
 		if err == nil || ctx.Err() != nil {
 			return err
 		}
@@ -71,6 +75,36 @@ func (a *API) Subscribe(ctx context.Context, t Topic, take func(ctx context.Cont
 		return err
 	})
 	return nil
+}
+
+// stream hands one event to take, again as the policy says; each try is a flow
+// from the broker to the app.
+func (a *API) stream(ctx context.Context, t *Topic, m *component.Message, event map[string]any, take func(ctx context.Context, topic string, event map[string]any) error) error {
+	return a.o.Policies.Inbound(ctx, a.o.AppID, t.PubSub, func(ctx context.Context) error {
+		f := a.o.Flows.Begin(flow.Head{Caller: t.PubSub, Callee: a.o.AppID, Verb: "stream", Path: "/" + t.Topic, Kind: "delivery"})
+		f.Mark(flow.Request, flow.CallerIn, len(m.Data))
+		err := take(ctx, m.Topic, event)
+		f.End(err)
+		if errors.Is(err, ErrDrop) {
+			return policy.Final(err)
+		}
+		return err
+	})
+}
+
+// streamed tells how a delivery ended, after all its tries.
+func (a *API) streamed(t *Topic, began time.Time, err error) {
+	if a.o.Used == nil {
+		return
+	}
+	status := "success"
+	switch {
+	case errors.Is(err, ErrDrop):
+		status = "drop"
+	case err != nil:
+		status = "retry"
+	}
+	a.o.Used(Use{Kind: "delivery", Component: t.PubSub, Operation: status, Path: t.Topic, Took: time.Since(began), Failed: err != nil})
 }
 
 // begin adds a streaming subscription to those that are told of until end.
