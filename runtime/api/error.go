@@ -19,15 +19,16 @@ type Error struct {
 	Err     error    // the reason, for errors.Is; may be nil
 }
 
-// Detail is one fact about an error: Dapr's google.rpc.ErrorInfo or
-// google.rpc.ResourceInfo.
+// Detail is one fact about an error: one of google.rpc's messages of that name.
 type Detail struct {
-	Type         string // "ErrorInfo" or "ResourceInfo"
+	Type         string // "ErrorInfo", "ResourceInfo" or "BadRequest"
 	Reason       string // ErrorInfo: such as DAPR_STATE_NOT_FOUND
 	Domain       string // ErrorInfo: "dapr.io"
 	Metadata     map[string]string
 	ResourceType string // ResourceInfo: such as "state"
 	ResourceName string // ResourceInfo
+	Field        string // BadRequest: what of the request is wrong
+	Description  string // ResourceInfo, BadRequest
 }
 
 // Errorf makes an error of that code.

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -72,9 +73,8 @@ func (a *API) PublishAll(ctx context.Context, p Publish, entries []Entry) (faile
 	messages := make([]*component.Message, len(entries))
 	for i, e := range entries {
 		if e.ID == "" || seen[e.ID] {
-			x := Errorf(ErrPubsubEvents, "error when unmarshaling the request for topic %s pubsub %s: each event needs an entryId of its own", p.Topic, p.PubSub)
-			x.HTTP, x.GRPC = 400, grpcInvalidArgument
-			return nil, pubsubError(x, "DAPR_PUBSUB_UNMARSHAL_EVENTS", p.PubSub)
+			err := errors.New("entryId is duplicated or not present for entry") // clients of Dapr know the words
+			return nil, a.eventsError(p, "DAPR_PUBSUB_MARSHAL_EVENTS", "error marshaling events to bytes for topic %s pubsub %s. error: %v", err)
 		}
 		seen[e.ID] = true
 		one := p
@@ -105,10 +105,36 @@ func (a *API) PublishAll(ctx context.Context, p Publish, entries []Entry) (faile
 	return nil, nil
 }
 
+// MayPublish says why the app cannot publish to a topic.
+func (a *API) MayPublish(pubsub, topic string) error {
+	_, err := a.broker(pubsub, topic)
+	return err
+}
+
+// UnreadableEvents is the error of several messages that are not what they
+// should be.
+func (a *API) UnreadableEvents(p Publish, err error) *Error {
+	return a.eventsError(p, "DAPR_PUBSUB_UNMARSHAL_EVENTS", "error when unmarshaling the request for topic %s pubsub %s: %v", err)
+}
+
+// UnfitEvent is the error of one of several messages that is not of its content
+// type.
+func (a *API) UnfitEvent(p Publish, err error) *Error {
+	return a.eventsError(p, "DAPR_PUBSUB_MARSHAL_ENVELOPE", "error when marshalling cloud event envelope for topic %s pubsub %s: %v", err)
+}
+
+// eventsError is an error of several messages; the text has a place for the
+// topic, the broker and the reason.
+func (a *API) eventsError(p Publish, reason, text string, err error) *Error {
+	e := Wrap(ErrPubsubEvents, err, text, p.Topic, p.PubSub, err)
+	e.HTTP, e.GRPC = 400, grpcInvalidArgument
+	return pubsubError(e, reason, p.PubSub, map[string]string{"appID": a.o.AppID, "error": err.Error()})
+}
+
 // broker gives the broker that the app may publish to.
 func (a *API) broker(name, topic string) (*component.PubSub, error) {
 	if name == "" {
-		return nil, pubsubError(Errorf(ErrPubsubEmpty, "pubsub name is empty"), "DAPR_PUBSUB_NAME_EMPTY", name)
+		return nil, pubsubError(Errorf(ErrPubsubEmpty, "pubsub name is empty"), "DAPR_PUBSUB_NAME_EMPTY", name, nil)
 	}
 	broker := a.o.Components.PubSub(name)
 	ok, err := broker.MayPublish(topic)
@@ -116,10 +142,11 @@ func (a *API) broker(name, topic string) (*component.PubSub, error) {
 		return nil, publishError(err, name, topic)
 	}
 	if topic == "" {
-		return nil, pubsubError(Errorf(ErrTopicNameEmpty, "topic is empty in pubsub %s", name), "DAPR_PUBSUB_TOPIC_NAME_EMPTY", name)
+		return nil, pubsubError(Errorf(ErrTopicNameEmpty, "topic is empty in pubsub %s", name), "DAPR_PUBSUB_TOPIC_NAME_EMPTY", name, nil)
 	}
 	if !ok {
-		return nil, pubsubError(Errorf(ErrPubsubForbidden, "topic %s is not allowed for app id %s", topic, a.o.AppID), "DAPR_PUBSUB_FORBIDDEN", name)
+		e := Errorf(ErrPubsubForbidden, "topic %s is not allowed for app id %s", topic, a.o.AppID)
+		return nil, pubsubError(e, "DAPR_PUBSUB_FORBIDDEN", name, map[string]string{"topic": topic, "error": e.Message})
 	}
 	return broker, nil
 }
@@ -129,7 +156,7 @@ func (a *API) message(broker *component.PubSub, p Publish) (*component.Message, 
 	m := &component.Message{Topic: p.Topic, Data: p.Data, ContentType: p.ContentType, Metadata: p.Metadata}
 	raw, err := rawPayload(p.Metadata)
 	if err != nil {
-		return nil, pubsubError(Wrap(ErrPubsubMetadata, err, "failed deserializing metadata. Error: %v", err), "DAPR_PUBSUB_METADATA_DESERIALIZATION", p.PubSub)
+		return nil, pubsubError(Wrap(ErrPubsubMetadata, err, "failed deserializing metadata. Error: %v", err), "DAPR_PUBSUB_METADATA_DESERIALIZATION", p.PubSub, p.Metadata)
 	}
 	if raw {
 		return m, nil
@@ -141,7 +168,7 @@ func (a *API) message(broker *component.PubSub, p Publish) (*component.Message, 
 	if err != nil {
 		e := Wrap(ErrPubsubEnvelope, err, "cannot create cloudevent: %v", err)
 		e.GRPC = grpcInvalidArgument
-		return nil, pubsubError(e, "DAPR_PUBSUB_CLOUD_EVENT_CREATION", p.PubSub)
+		return nil, pubsubError(e, "DAPR_PUBSUB_CLOUD_EVENT_CREATION", p.PubSub, map[string]string{"appID": a.o.AppID, "error": err.Error()})
 	}
 	m.Data, m.ContentType = data, "application/cloudevents+json"
 	return m, nil
@@ -159,12 +186,15 @@ func publishError(err error, name, topic string) *Error {
 		e.Details = []Detail{info("DAPR_PUBSUB_NOT_FOUND")}
 		return e
 	}
-	return pubsubError(Wrap(ErrPublishMessage, err, "error when publishing to topic %s in pubsub %s: %v", topic, name, err), "DAPR_PUBSUB_PUBLISH_MESSAGE", name)
+	e := Wrap(ErrPublishMessage, err, "error when publishing to topic %s in pubsub %s: %v", topic, name, err)
+	return pubsubError(e, "DAPR_PUBSUB_PUBLISH_MESSAGE", name, map[string]string{"topic": topic, "error": err.Error()})
 }
 
 // pubsubError adds the details that Dapr gives to an error of a broker.
-func pubsubError(e *Error, reason, name string) *Error {
-	e.Details = []Detail{info(reason), resourceInfo("pubsub", name)}
+func pubsubError(e *Error, reason, name string, metadata map[string]string) *Error {
+	about, why := resourceInfo("pubsub", name), info(reason)
+	about.Description, why.Metadata = e.Message, metadata
+	e.Details = []Detail{about, why}
 	return e
 }
 
@@ -172,7 +202,11 @@ func pubsubError(e *Error, reason, name string) *Error {
 func rawPayload(md map[string]string) (bool, error) {
 	for k, v := range md {
 		if strings.EqualFold(k, "rawPayload") {
-			return strconv.ParseBool(v)
+			raw, err := strconv.ParseBool(v)
+			if err != nil {
+				return false, fmt.Errorf("rawPayload value must be a valid boolean: actual is '%s'", v)
+			}
+			return raw, nil
 		}
 	}
 	return false, nil

@@ -87,7 +87,7 @@ func (a *API) TransactState(ctx context.Context, store string, puts []StatePut, 
 	})
 	if errors.Is(err, component.ErrUnsupported) {
 		e := Wrap(ErrStateStoreNotSupported, err, "state store %s doesn't support transactions", store)
-		e.GRPC, e.Details = grpcUnimplemented, []Detail{info("DAPR_STATE_TRANSACTIONS_NOT_SUPPORTED"), resourceInfo("state", store)}
+		e.GRPC, e.Details = grpcUnimplemented, []Detail{resourceInfo("state", store), info("DAPR_STATE_TRANSACTIONS_NOT_SUPPORTED")}
 		return e
 	}
 	if err != nil {
@@ -105,11 +105,15 @@ func (a *API) QueryState(ctx context.Context, store string, query []byte, metada
 	})
 	if errors.Is(err, component.ErrUnsupported) {
 		e := Wrap(ErrStateStoreNotSupported, err, "state store does not support querying")
-		e.Details = []Detail{info("DAPR_STATE_QUERYING_NOT_SUPPORTED"), resourceInfo("state", store)}
+		e.Details = []Detail{resourceInfo("state", store), info("DAPR_STATE_QUERYING_NOT_SUPPORTED")}
 		return StatePage{}, e
 	}
 	if err != nil {
-		return StatePage{}, a.stateError(err, store, ErrStateQuery, "failed query in state store "+store)
+		e := a.stateError(err, store, ErrStateQuery, "state store "+store+" query failed")
+		if e.Details == nil {
+			e.Details = []Detail{resourceInfo("state", store), info("DAPR_STATE_QUERY_FAILED")}
+		}
+		return StatePage{}, e
 	}
 	return page, nil
 }
@@ -129,7 +133,8 @@ func (a *API) stateError(err error, store string, code Code, what string) *Error
 	}
 	if illegal, ok := errors.AsType[*component.IllegalKeyError](err); ok {
 		e := Wrap(ErrMalformedRequest, err, "%v", illegal)
-		e.Details = []Detail{info("DAPR_STATE_ILLEGAL_KEY"), resourceInfo("state", store)}
+		wrong := Detail{Type: "BadRequest", Field: illegal.Key, Description: e.Message}
+		e.Details = []Detail{wrong, resourceInfo("state", store), info("DAPR_STATE_ILLEGAL_KEY")}
 		return e
 	}
 	if tag, ok := errors.AsType[*component.ETagError](err); ok {

@@ -37,7 +37,7 @@ func TestErrorsAreDaprs(t *testing.T) {
 	}{
 		{"get from an unknown store", all, getState("nope", "a"), codes.InvalidArgument, "state store nope is not found; DAPR_STATE_NOT_FOUND" + me},
 		{"get without stores", none, getState("any", "a"), codes.FailedPrecondition, "state store any is not configured; DAPR_STATE_NOT_CONFIGURED" + me},
-		{"a reserved key", all, getState("memory", "a||b"), codes.InvalidArgument, "input key/keyPrefix 'a||b' can't contain '||'; DAPR_STATE_ILLEGAL_KEY map[]; state memory"},
+		{"a reserved key", all, getState("memory", "a||b"), codes.InvalidArgument, "input key/keyPrefix 'a||b' can't contain '||'; a||b: input key/keyPrefix 'a||b' can't contain '||'; state memory; DAPR_STATE_ILLEGAL_KEY map[]"},
 		{"a stale etag", all, func(ctx context.Context, c runtimev1.DaprClient) error {
 			return second(c.SaveState(ctx, &runtimev1.SaveStateRequest{StoreName: "memory", States: []*commonv1.StateItem{
 				{Key: "a", Value: []byte("1"), Etag: &commonv1.Etag{Value: "4711"}, Options: &commonv1.StateOptions{Concurrency: commonv1.StateOptions_CONCURRENCY_FIRST_WRITE}},
@@ -45,11 +45,17 @@ func TestErrorsAreDaprs(t *testing.T) {
 		}, codes.Aborted, ""},
 		{"a query that the store has not", all, func(ctx context.Context, c runtimev1.DaprClient) error {
 			return second(c.QueryStateAlpha1(ctx, &runtimev1.QueryStateRequest{StoreName: "memory", Query: "{}"}))
-		}, codes.Internal, "state store does not support querying; DAPR_STATE_QUERYING_NOT_SUPPORTED map[]; state memory"},
+		}, codes.Internal, "state store does not support querying; state memory; DAPR_STATE_QUERYING_NOT_SUPPORTED map[]"},
 		{"publish without brokers", none, publish("any", "t"), codes.FailedPrecondition, "pubsub any is not configured; DAPR_PUBSUB_NOT_CONFIGURED map[]"},
 		{"publish to an unknown broker", all, publish("nope", "t"), codes.InvalidArgument, "pubsub nope is not found; DAPR_PUBSUB_NOT_FOUND map[]"},
-		{"publish to a forbidden topic", all, publish("broker", "secret"), codes.PermissionDenied, "topic secret is not allowed for app id me; DAPR_PUBSUB_FORBIDDEN map[]; pubsub broker"},
-		{"publish to no topic", all, publish("broker", ""), codes.InvalidArgument, "topic is empty in pubsub broker; DAPR_PUBSUB_TOPIC_NAME_EMPTY map[]; pubsub broker"},
+		{"publish to a forbidden topic", all, publish("broker", "secret"), codes.PermissionDenied, "topic secret is not allowed for app id me; pubsub broker; DAPR_PUBSUB_FORBIDDEN map[error:topic secret is not allowed for app id me topic:secret]"},
+		{"publish to no topic", all, publish("broker", ""), codes.InvalidArgument, "topic is empty in pubsub broker; pubsub broker; DAPR_PUBSUB_TOPIC_NAME_EMPTY map[]"},
+		{"publish several that the broker refuses", all, func(ctx context.Context, c runtimev1.DaprClient) error {
+			return second(c.BulkPublishEvent(ctx, &runtimev1.BulkPublishRequest{PubsubName: "broker", Topic: "open", Metadata: map[string]string{"ttlInSeconds": "never"}, Entries: []*runtimev1.BulkPublishRequestEntry{{EntryId: "1", Event: []byte("x"), ContentType: "text/plain"}}}))
+		}, codes.Internal, ""},
+		{"publish several without names", all, func(ctx context.Context, c runtimev1.DaprClient) error {
+			return second(c.BulkPublishEvent(ctx, &runtimev1.BulkPublishRequest{PubsubName: "broker", Topic: "open", Entries: []*runtimev1.BulkPublishRequestEntry{{Event: []byte("x")}}}))
+		}, codes.InvalidArgument, "error marshaling events to bytes for topic open pubsub broker. error: entryId is duplicated or not present for entry; pubsub broker; DAPR_PUBSUB_MARSHAL_EVENTS map[appID:me error:entryId is duplicated or not present for entry]"},
 		{"a secret without stores", none, getSecret("any", "a"), codes.FailedPrecondition, "secret store is not configured"},
 		{"a secret of an unknown store", all, getSecret("nope", "a"), codes.InvalidArgument, "failed finding secret store with key nope"},
 		{"a secret out of scope", all, getSecret("secrets", "other"), codes.PermissionDenied, `access denied by policy to get "other" from "secrets"`},
@@ -71,6 +77,10 @@ func TestErrorsAreDaprs(t *testing.T) {
 					text += fmt.Sprintf("; %s %v", d.GetReason(), d.GetMetadata())
 					if d.GetDomain() != "dapr.io" {
 						t.Errorf("the domain is %q", d.GetDomain())
+					}
+				case *errdetails.BadRequest:
+					for _, v := range d.GetFieldViolations() {
+						text += "; " + v.GetField() + ": " + v.GetDescription()
 					}
 				case *errdetails.ResourceInfo:
 					text += "; " + d.GetResourceType() + " " + d.GetResourceName()

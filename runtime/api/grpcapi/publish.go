@@ -24,15 +24,11 @@ func (s *Server) BulkPublishEvent(ctx context.Context, req *runtimev1.BulkPublis
 	for i, e := range req.GetEntries() {
 		entries[i] = api.Entry{ID: e.GetEntryId(), Data: e.GetEvent(), ContentType: e.GetContentType(), Metadata: e.GetMetadata()}
 	}
-	failed, err := s.o.API.PublishAll(ctx, published(ctx, req.GetPubsubName(), req.GetTopic(), req.GetMetadata()), entries)
-	if err != nil && len(failed) == 0 {
+	// As from a daprd, an answer comes only when all are published.
+	if _, err := s.o.API.PublishAll(ctx, published(ctx, req.GetPubsubName(), req.GetTopic(), req.GetMetadata()), entries); err != nil {
 		return nil, err
 	}
-	res := &runtimev1.BulkPublishResponse{}
-	for _, f := range failed {
-		res.FailedEntries = append(res.FailedEntries, &runtimev1.BulkPublishResponseFailedEntry{EntryId: f.ID, Error: f.Err.Error()})
-	}
-	return res, nil
+	return &runtimev1.BulkPublishResponse{}, nil
 }
 
 // BulkPublishEventAlpha1 is BulkPublishEvent under its older name.

@@ -44,7 +44,10 @@ func statusOf(err error) error {
 		case "ErrorInfo":
 			details = append(details, &errdetails.ErrorInfo{Reason: d.Reason, Domain: d.Domain, Metadata: d.Metadata})
 		case "ResourceInfo":
-			details = append(details, &errdetails.ResourceInfo{ResourceType: d.ResourceType, ResourceName: d.ResourceName})
+			details = append(details, &errdetails.ResourceInfo{ResourceType: d.ResourceType, ResourceName: d.ResourceName, Description: d.Description})
+		case "BadRequest":
+			wrong := &errdetails.BadRequest_FieldViolation{Field: d.Field, Description: d.Description}
+			details = append(details, &errdetails.BadRequest{FieldViolations: []*errdetails.BadRequest_FieldViolation{wrong}})
 		}
 	}
 	if with, err := st.WithDetails(details...); err == nil {

@@ -78,7 +78,7 @@ func (s *Server) readBinding(w http.ResponseWriter, r *http.Request, in *api.Str
 		return "", false
 	}
 	if err := json.Unmarshal(body, &req); err != nil {
-		s.answer(w, nil, api.Wrap(api.ErrMalformedRequest, err, "failed deserializing HTTP body: %v", err))
+		s.answer(w, nil, api.Wrap(api.ErrMalformedRequest, err, "failed deserializing HTTP body: %v", jsonMistake(err)))
 		return "", false
 	}
 	data := []byte(req.Data)

@@ -102,19 +102,30 @@ func (s *Server) answer(w http.ResponseWriter, v any, err error) {
 
 // errorBody is Dapr's form of an error.
 type errorBody struct {
-	Code    api.Code `json:"errorCode"`
-	Message string   `json:"message"`
-	Details []detail `json:"details,omitempty"`
+	Code    api.Code         `json:"errorCode"`
+	Message string           `json:"message"`
+	Details []map[string]any `json:"details,omitempty"`
 }
 
-// detail is one detail of an error in the form that protobuf's JSON has.
-type detail struct {
-	Type         string            `json:"@type"`
-	Reason       string            `json:"reason,omitempty"`
-	Domain       string            `json:"domain,omitempty"`
-	Metadata     map[string]string `json:"metadata,omitempty"`
-	ResourceType string            `json:"resource_type,omitempty"`
-	ResourceName string            `json:"resource_name,omitempty"`
+// violation is the part of a request that is wrong.
+type violation struct {
+	Field       string `json:"field,omitempty"`
+	Description string `json:"description,omitempty"`
+}
+
+// detailOf gives a detail of an error with the keys that Dapr gives it, whether
+// they have a value or not.
+func detailOf(d api.Detail) map[string]any {
+	m := map[string]any{"@type": "type.googleapis.com/google.rpc." + d.Type}
+	switch d.Type {
+	case "ErrorInfo":
+		m["reason"], m["domain"], m["metadata"] = d.Reason, d.Domain, d.Metadata
+	case "ResourceInfo":
+		m["resource_type"], m["resource_name"], m["owner"], m["description"] = d.ResourceType, d.ResourceName, "", d.Description
+	case "BadRequest":
+		m["field_violations"] = []violation{{d.Field, d.Description}}
+	}
+	return m
 }
 
 func writeError(w http.ResponseWriter, e *api.Error) {
@@ -123,11 +134,7 @@ func writeError(w http.ResponseWriter, e *api.Error) {
 	}
 	body := errorBody{Code: e.Code, Message: e.Message}
 	for _, d := range e.Details {
-		body.Details = append(body.Details, detail{
-			Type:   "type.googleapis.com/google.rpc." + d.Type,
-			Reason: d.Reason, Domain: d.Domain, Metadata: d.Metadata,
-			ResourceType: d.ResourceType, ResourceName: d.ResourceName,
-		})
+		body.Details = append(body.Details, detailOf(d))
 	}
 	b, err := json.Marshal(body)
 	if err != nil {

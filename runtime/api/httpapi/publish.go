@@ -3,6 +3,7 @@ package httpapi
 import (
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strings"
 
@@ -43,14 +44,23 @@ func (s *Server) publishAll(w http.ResponseWriter, r *http.Request, p api.Publis
 		ContentType string            `json:"contentType"`
 		Metadata    map[string]string `json:"metadata"`
 	}
-	if !s.readJSON(w, r, &reqs) {
+	if err := s.o.API.MayPublish(p.PubSub, p.Topic); err != nil {
+		s.answer(w, nil, err)
+		return
+	}
+	body, ok := s.readBody(w, r)
+	if !ok {
+		return
+	}
+	if err := json.Unmarshal(body, &reqs); err != nil {
+		s.answer(w, nil, s.o.API.UnreadableEvents(p, jsonMistake(err)))
 		return
 	}
 	entries := make([]api.Entry, len(reqs))
 	for i, q := range reqs {
 		data, err := eventData(q.Event, q.ContentType)
 		if err != nil {
-			s.answer(w, nil, api.Wrap(api.ErrMalformedRequest, err, "the event %s does not fit its contentType %s: %v", q.EntryID, q.ContentType, err))
+			s.answer(w, nil, s.o.API.UnfitEvent(p, fmt.Errorf("the event %s does not fit its contentType %s: %w", q.EntryID, q.ContentType, jsonMistake(err))))
 			return
 		}
 		entries[i] = api.Entry{ID: q.EntryID, Data: data, ContentType: q.ContentType, Metadata: q.Metadata}

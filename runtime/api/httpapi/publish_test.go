@@ -21,7 +21,7 @@ func TestPublishErrors(t *testing.T) {
 		{"POST", "/v1.0/publish/broker/secret", "x", "", 403, "ERR_PUBSUB_FORBIDDEN"},
 		{"POST", "/v1.0/publish/raw?metadata.rawPayload=perhaps", "x", "", 404, "ERR_PUBSUB_NOT_FOUND"},
 		{"POST", "/v1.0/publish/broker/raw?metadata.rawPayload=perhaps", "x", "", 400, "ERR_PUBSUB_REQUEST_METADATA"},
-		{"POST", "/v1.0/publish/nope/open", "x", "", 404, `"errorCode":"ERR_PUBSUB_NOT_FOUND","message":"pubsub nope is not found","details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"DAPR_PUBSUB_NOT_FOUND","domain":"dapr.io"}]`},
+		{"POST", "/v1.0/publish/nope/open", "x", "", 404, `"errorCode":"ERR_PUBSUB_NOT_FOUND","message":"pubsub nope is not found"`},
 		{"POST", "/v1.0/publish/nope", "x", "", 404, "ERR_PUBSUB_NOT_FOUND"},
 		{"POST", "/v1.0/publish/broker", "x", "", 404, `"reason":"DAPR_PUBSUB_TOPIC_NAME_EMPTY"`},
 		{"POST", "/v1.0/publish/broker/open", `{"specversion":`, "application/cloudevents+json", 500, "ERR_PUBSUB_CLOUD_EVENTS_SER"},
@@ -29,6 +29,7 @@ func TestPublishErrors(t *testing.T) {
 		{"POST", "/v1.0/publish/bulk/broker/open", `[{"entryId":"1","event":"a","contentType":"text/plain"},{"entryId":"2","event":{"b":1},"contentType":"application/json"}]`, "application/json", 204, ""},
 		{"POST", "/v1.0-alpha1/publish/bulk/broker/open", `[]`, "application/json", 204, ""},
 		{"POST", "/v1.0/publish/bulk/broker/open", `[{"entryId":"1","event":"a","contentType":"text/plain"},{"entryId":"1","event":"b","contentType":"text/plain"}]`, "application/json", 400, "ERR_PUBSUB_EVENTS_SER"},
+		{"POST", "/v1.0/publish/bulk/broker/open?metadata.ttlInSeconds=never", `[{"entryId":"1","event":"a","contentType":"text/plain"}]`, "application/json", 500, `{"failedEntries":[{"entryId":"1","error":"`},
 		{"GET", "/v1.0/publish/broker/open", "", "", 404, "ERR_DIRECT_INVOKE"},
 	} {
 		got := do(t, tc.verb, s.url(tc.path), tc.body, "Content-Type", tc.contentType)

@@ -2,9 +2,12 @@ package httpapi
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
+	"reflect"
 	"strings"
 
 	"mesh/runtime/api"
@@ -74,8 +77,27 @@ func (s *Server) readJSON(w http.ResponseWriter, r *http.Request, v any) bool {
 		return false
 	}
 	if err := json.Unmarshal(b, v); err != nil {
-		s.answer(w, nil, api.Wrap(api.ErrMalformedRequest, err, "failed deserializing HTTP body: %v", err))
+		s.answer(w, nil, api.Wrap(api.ErrMalformedRequest, err, "failed deserializing HTTP body: %v", jsonMistake(err)))
 		return false
 	}
 	return true
+}
+
+// jsonMistake says what is wrong with JSON without a word of our types.
+func jsonMistake(err error) error {
+	e, ok := errors.AsType[*json.UnmarshalTypeError](err)
+	if !ok {
+		return err
+	}
+	at := "it"
+	if e.Field != "" {
+		at = e.Field
+	}
+	want := map[reflect.Kind]string{
+		reflect.Slice: "a list", reflect.Map: "an object", reflect.Struct: "an object", reflect.Bool: "true or false", reflect.String: "a string",
+	}[e.Type.Kind()]
+	if want == "" {
+		want = "a number"
+	}
+	return fmt.Errorf("%s is a JSON %s at byte %d, but should be %s", at, e.Value, e.Offset, want)
 }

@@ -41,11 +41,11 @@ type stateRequest struct {
 	} `json:"options"`
 }
 
-// put makes a change of it; metadata of the whole request come with it.
+// put makes a change of it; metadata of the whole request come with it, and win.
 func (q *stateRequest) put(metadata map[string]string) api.StatePut {
 	p := api.StatePut{
 		Key: q.Key, ETag: q.ETag, Concurrency: q.Options.Concurrency, Consistency: q.Options.Consistency,
-		ContentType: q.ContentType, Metadata: merge(metadata, q.Metadata),
+		ContentType: q.ContentType, Metadata: merge(q.Metadata, metadata),
 	}
 	p.Value = q.Value // kept as JSON, not as bytes
 	if q.Value == nil {
@@ -124,7 +124,7 @@ func (s *Server) bulkState(w http.ResponseWriter, r *http.Request, store string)
 	if !s.readJSON(w, r, &req) {
 		return
 	}
-	md := merge(queryMetadata(r), req.Metadata)
+	md := merge(req.Metadata, queryMetadata(r))
 	gets := make([]api.StateGet, len(req.Keys))
 	for i, key := range req.Keys {
 		gets[i] = api.StateGet{Key: key, Metadata: md}
@@ -148,7 +148,7 @@ func (s *Server) transactState(w http.ResponseWriter, r *http.Request, store str
 	if !s.readJSON(w, r, &req) {
 		return
 	}
-	md := merge(queryMetadata(r), req.Metadata)
+	md := queryMetadata(r)
 	puts := make([]api.StatePut, len(req.Operations))
 	for i := range req.Operations {
 		o := &req.Operations[i]
@@ -164,7 +164,7 @@ func (s *Server) transactState(w http.ResponseWriter, r *http.Request, store str
 			return
 		}
 	}
-	s.answer(w, nil, s.o.API.TransactState(r.Context(), store, puts, md))
+	s.answer(w, nil, s.o.API.TransactState(r.Context(), store, puts, merge(req.Metadata, md)))
 }
 
 func (s *Server) queryState(w http.ResponseWriter, r *http.Request, store string) {
