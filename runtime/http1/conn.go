@@ -25,7 +25,7 @@ const bufferSize = 4 << 10
 const (
 	idle   int32 = iota // waits for a request
 	busy                // serves one
-	closed              // has been closed while idle
+	closed              // has been closed, or is about to be
 )
 
 // conn is a client's connection.
@@ -47,10 +47,11 @@ type conn struct {
 	last      *Response     // to the request before
 	id        uint64        // in the watcher; 0: it is not watched
 
-	// The client is gone when it has closed its side and nothing of what it
-	// sent is left to read.
+	// Whether a client that has closed its side is gone, see lookGone.
 	drained atomic.Bool // the request has been read, and nothing follows it yet
 	hungUp  atomic.Bool // the client's side is closed
+	tunnel  atomic.Bool // the client's end is one of two, and is passed on
+	looking atomic.Bool // it will be looked at again
 	cancel  context.CancelCauseFunc
 }
 
@@ -139,6 +140,7 @@ func (c *conn) serve(calls context.Context) {
 	c.cancel = cancel
 	defer func() {
 		c.s.watch.remove(c)
+		c.state.Store(closed)
 		c.nc.Close()
 		c.release()
 		cancel(context.Canceled)
@@ -227,6 +229,8 @@ func (c *conn) request(b []byte, with *http.Request) (goOn bool) {
 	}
 	if c.r += len(b); r.body.done() {
 		c.settle()
+	} else if c.hungUp.Load() {
+		c.lookGone()
 	}
 	defer func() {
 		why := recover()
@@ -288,7 +292,7 @@ func (c *conn) hangUp(broken bool) {
 	switch {
 	case broken:
 		c.cancel(errGone)
-	case c.drained.Load():
+	case c.state.Load() == busy:
 		c.lookGone()
 	}
 }
@@ -296,10 +300,33 @@ func (c *conn) hangUp(broken bool) {
 // errGone ends the calls of a client that is gone.
 var errGone = fmt.Errorf("the client closed the connection: %w", context.Canceled)
 
-// lookGone ends the call unless another request has arrived before the end.
+// lookAgain is how long a client that has closed its sending half only is let
+// alone before it is looked at again: it says nothing when it closes the other.
+const lookAgain = 20 * time.Millisecond
+
+// lookGone ends the call of a client that has closed its side, unless it still
+// waits for the reply. Where that cannot be found out, the client is taken to be
+// gone when nothing of what it sent is left to read.
 func (c *conn) lookGone() {
-	if c.nc.Pending() == socket.Gone {
+	if c.tunnel.Load() {
+		return
+	}
+	switch c.nc.FarEnd() {
+	case socket.FarClosed:
 		c.cancel(errGone)
+	case socket.FarOpen:
+		if c.looking.CompareAndSwap(false, true) {
+			time.AfterFunc(lookAgain, func() {
+				c.looking.Store(false)
+				if c.state.Load() == busy {
+					c.lookGone()
+				}
+			})
+		}
+	case socket.FarUnknown:
+		if c.drained.Load() && c.nc.Pending() == socket.Gone {
+			c.cancel(errGone)
+		}
 	}
 }
 

@@ -130,7 +130,7 @@ func (r *Response) Switch(protocol string, h http.Header) (*Body, error) {
 	}
 	r.buf = append(b, "\r\n"...)
 	r.status, r.mode, r.closeAfter = http.StatusSwitchingProtocols, untilClose, true
-	r.c.drained.Store(false) // the client's end is one of two now
+	r.c.tunnel.Store(true)
 	r.body.state, r.body.remain, r.body.tunnel = bodyData, math.MaxInt64, true
 	return &r.body, r.FlushError()
 }

@@ -1,10 +1,7 @@
 package http1
 
 import (
-	"context"
-	"errors"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -185,43 +182,6 @@ func TestRepliesAreFramed(t *testing.T) {
 			c.send("%s", tc.request+"Connection: close\r\n\r\n")
 			if got := c.rest(); !strings.Contains(got, tc.want) || strings.Contains(got, tc.not) {
 				t.Errorf("%q; want %q in it and not %q", got, tc.want, tc.not)
-			}
-		})
-	}
-}
-
-func TestClientGoneEndsTheRequest(t *testing.T) {
-	for name, tc := range map[string]struct {
-		request string
-		leave   func(*net.TCPConn) error
-	}{
-		"closed":         {"GET / HTTP/1.1\r\nHost: h\r\n\r\n", (*net.TCPConn).Close},
-		"half-closed":    {"GET / HTTP/1.1\r\nHost: h\r\n\r\n", (*net.TCPConn).CloseWrite},
-		"after the body": {"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nhi", (*net.TCPConn).Close},
-		"reset": {"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n", func(c *net.TCPConn) error {
-			return errors.Join(c.SetLinger(0), c.Close())
-		}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			began, ended := make(chan struct{}), make(chan error, 1)
-			s := serve(t, func(_ http.ResponseWriter, r *http.Request) {
-				close(began)
-				_, _ = io.Copy(io.Discard, r.Body)
-				<-r.Context().Done()
-				ended <- context.Cause(r.Context())
-			})
-			c := s.dial(t)
-			c.send("%s", tc.request)
-			<-began
-			left := time.Now()
-			if err := tc.leave(c.tcp()); err != nil {
-				t.Fatal(err)
-			}
-			if err := <-ended; !errors.Is(err, errGone) {
-				t.Errorf("it ends with %v", err)
-			}
-			if d := time.Since(left); d > 100*time.Millisecond {
-				t.Errorf("that took %v", d)
 			}
 		})
 	}

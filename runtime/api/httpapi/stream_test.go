@@ -307,38 +307,6 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-func TestClientGoneReachesTheApp(t *testing.T) {
-	for _, tc := range []struct{ name, request string }{
-		{"waiting for the reply", "GET /v1.0/invoke/b/method/silent HTTP/1.1\r\nHost: x\r\n\r\n"},
-		{"after a body", invokeX + "Content-Length: 5\r\n\r\nhello"},
-		{"in the request", invokeX + "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"},
-		{"in the reply", "GET /v1.0/invoke/b/method/talk HTTP/1.1\r\nHost: x\r\n\r\n"},
-	} {
-		began, gone := make(chan struct{}, 1), make(chan time.Time, 1)
-		s := start(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if r.URL.Path == "/talk" {
-				_, _ = io.WriteString(flushing{w}, "hello")
-			}
-			if tc.name != "in the request" {
-				_, _ = io.Copy(io.Discard, r.Body)
-			}
-			began <- struct{}{}
-			if _, err := io.Copy(io.Discard, r.Body); err == nil {
-				<-r.Context().Done()
-			}
-			gone <- time.Now()
-		}), nil)
-		c := dial(t, s)
-		c.send("%s", tc.request)
-		<-began
-		left := time.Now()
-		c.Close()
-		if d := (<-gone).Sub(left); d > 100*time.Millisecond {
-			t.Errorf("%s: the app sees it after %v", tc.name, d)
-		}
-	}
-}
-
 func TestMarks(t *testing.T) {
 	s := start(t, http.HandlerFunc(echo), nil)
 	defer s.rec.Watch()()
