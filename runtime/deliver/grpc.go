@@ -62,7 +62,7 @@ func (a grpcApp) subscriptions(ctx context.Context) (all []resource.Subscription
 func (a grpcApp) message(ctx context.Context, f *flow.Flow, d *delivery) error {
 	req, err := cloudevent.Request(d.event)
 	if err != nil {
-		return fmt.Errorf("%w: %w", errDrop, err)
+		return &lostError{err}
 	}
 	req.Topic, req.PubsubName, req.Path = d.m.Topic, d.sub.PubSub, d.path
 	var res runtimev1.TopicEventResponse
@@ -86,7 +86,7 @@ func (a grpcApp) messages(ctx context.Context, f *flow.Flow, all []*delivery) []
 		} else {
 			event, err := cloudevent.Entry(d.event)
 			if err != nil {
-				said[d.m.ID] = fmt.Errorf("%w: %w", errDrop, err)
+				said[d.m.ID] = &lostError{err}
 				continue
 			}
 			e.Event, e.ContentType = &runtimev1.TopicEventBulkRequestEntry_CloudEvent{CloudEvent: event}, eventType
@@ -111,7 +111,7 @@ func (a grpcApp) messages(ctx context.Context, f *flow.Flow, all []*delivery) []
 // that it may take the message later.
 func refused(err error) error {
 	if status.Code(err) == codes.Unimplemented {
-		return fmt.Errorf("%w: it takes no messages (%w)", errDrop, err)
+		return &lostError{fmt.Errorf("the app takes no messages (%w)", err)}
 	}
 	return err
 }

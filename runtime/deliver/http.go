@@ -159,7 +159,9 @@ func (a httpApp) messages(ctx context.Context, f *flow.Flow, all []*delivery) []
 	}
 	words := map[string]error{}
 	for _, one := range said.Statuses {
-		words[one.ID] = word(one.Status)
+		if words[one.ID] = word(one.Status); one.Status == "" {
+			words[one.ID] = errors.New("the app does not say what became of the message") // unlike to a message by itself
+		}
 	}
 	return matched(all, words)
 }
@@ -218,12 +220,13 @@ func (a httpApp) call(ctx context.Context, c *stream.Call) (status int, body []b
 	return r.Status, body, err
 }
 
-// headers gives a message's metadata and trace as headers.
+// headers gives a message's metadata, broker and trace as headers.
 func headers(d *delivery) http.Header {
 	h := http.Header{}
 	for k, v := range d.m.Metadata {
 		setHeader(h, k, v)
 	}
+	setHeader(h, "pubsubName", d.sub.PubSub)
 	for _, key := range []string{"traceparent", "tracestate"} {
 		if v, ok := d.event[key].(string); ok && v != "" {
 			setHeader(h, key, v)
@@ -250,7 +253,7 @@ func setHeader(h http.Header, key, value string) {
 func verdict(status int, answer []byte) error {
 	switch {
 	case status == http.StatusNotFound:
-		return fmt.Errorf("%w: it has no such route (404)", errDrop)
+		return &lostError{errors.New("the app has no such route (404)")}
 	case status < 200 || status > 299:
 		return fmt.Errorf("the app answered %d: %s", status, shorten(answer))
 	}

@@ -14,8 +14,14 @@ import (
 	"mesh/runtime/stream"
 )
 
-// errDrop says that the app does not want the message.
-var errDrop = errors.New("the app dropped the message")
+// errDrop says that the message is not to come again.
+var errDrop = errors.New("the message is dropped")
+
+// lostError is an errDrop that nobody wished for.
+type lostError struct{ why error }
+
+func (e *lostError) Error() string   { return fmt.Sprintf("%v: %v", errDrop, e.why) }
+func (e *lostError) Unwrap() []error { return []error{errDrop, e.why} }
 
 // errAgain says that the app wants the message once more.
 var errAgain = errors.New("the app asks for the message again (RETRY)")
@@ -49,7 +55,7 @@ func (s *session) deliver(ctx context.Context, sub *Subscription, broker *compon
 func open(sub *Subscription, m *component.Message) (*delivery, error) {
 	event, err := m.Open(sub.PubSub, sub.raw())
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errDrop, err)
+		return nil, &lostError{err}
 	}
 	if component.Expired(event) {
 		return nil, fmt.Errorf("%w: it has expired", errDrop)
@@ -90,7 +96,11 @@ func (s *session) settle(ctx context.Context, sub *Subscription, broker *compone
 		return nil
 	}
 	if errors.Is(err, errDrop) {
-		s.o.Log.DebugContext(ctx, "a message was dropped", slog.String("topic", sub.Topic), slog.Any("reason", err))
+		level := slog.LevelDebug
+		if _, lost := errors.AsType[*lostError](err); lost {
+			level = slog.LevelWarn
+		}
+		s.o.Log.Log(ctx, level, "a message was dropped", slog.String("topic", sub.Topic), slog.Any("reason", err))
 		return nil
 	}
 	return err

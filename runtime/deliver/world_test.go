@@ -20,7 +20,7 @@ import (
 )
 
 // patience bounds every wait.
-const patience = 10 * time.Second
+const patience = 60 * time.Second
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
