@@ -66,7 +66,9 @@ func TestHTTPPipeline(t *testing.T) {
 		[]string{"limit", "ratelimit", "maxRequestsPerSecond", "1"},
 		[]string{"broken", "ratelimit", "maxRequestsPerSecond", "-1"})
 	m.app("back", func(w http.ResponseWriter, r *http.Request) {
-		_, err := io.WriteString(w, r.RequestURI)
+		b, err := io.ReadAll(r.Body)
+		must(t, err)
+		_, err = fmt.Fprint(w, r.RequestURI, string(b), r.Trailer.Get("X-Sum"))
 		must(t, err)
 	})
 	s := m.sidecar(Options{AppID: "edge", Components: live, APIToken: "secret"})
@@ -87,6 +89,15 @@ func TestHTTPPipeline(t *testing.T) {
 		if status, body := m.at(s, tc.path, tc.header...); status != tc.status || !strings.Contains(body, tc.want) {
 			t.Errorf("%s gives %d %s, want %d with %s", tc.path, status, body, tc.status, tc.want)
 		}
+	}
+
+	// A copy of the request, which an alias makes, has the trailers, too.
+	req := m.request("POST", "back", "", io.MultiReader(strings.NewReader(" body ")))
+	req.URL.Host, req.URL.Path = fmt.Sprintf("127.0.0.1:%d", s.Ports().HTTP), "/friendly/7"
+	req.Header.Set(token[0], token[1])
+	req.Trailer = http.Header{"X-Sum": {"42"}}
+	if got := m.read(m.do(req)); got != "/real?n=7 body 42" {
+		t.Errorf("a stream through an alias: the app got %q", got)
 	}
 
 	// A limit counts what comes to one sidecar.

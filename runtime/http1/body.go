@@ -56,6 +56,10 @@ func (b *Body) Len() int {
 	return int(min(int64(b.c.w-b.c.r), b.remain))
 }
 
+// Trailer gives the trailers that followed the body, once Read has given io.EOF.
+// Those of the request may be missing in a copy of it, which middleware may make.
+func (b *Body) Trailer() http.Header { return *b.trailer }
+
 // Stop ends the reading side of the connection: a Read that waits returns, and
 // the connection will carry no other request.
 func (b *Body) Stop() { b.c.stopReading() }

@@ -47,7 +47,11 @@ func (b *body) Read(p []byte) (int, error) {
 	if err != nil {
 		if errors.Is(err, io.EOF) {
 			b.eof = true
-			if b.request != nil {
+			switch {
+			case b.request == nil:
+			case b.http1 != nil:
+				b.trailer = b.http1.Trailer()
+			default:
 				b.trailer = b.request.Trailer
 			}
 			b.flow.Finish(flow.Request, flow.CallerIn)
