@@ -182,10 +182,12 @@ type large struct {
 	growth int64         // of resident memory, bytes
 }
 
-// measureSmall makes the small calls. The ways take turns, so that whatever else
-// the machine does meets all of them; of all turns the median counts.
+// measureSmall makes the small calls and times chunks. The ways take turns, so
+// that whatever else the machine does meets all of them; of all turns the median
+// counts.
 func measureSmall(ctx context.Context, o options, ways []*way) ([]row, error) {
-	one, many := make([][]small, len(ways)), make([][]small, len(ways))
+	one, many, chunk := make([][]small, len(ways)), make([][]small, len(ways)), make([][]time.Duration, len(ways))
+	failed := make([][]string, len(ways))
 	for turn := range o.turns {
 		for i, w := range ways {
 			fmt.Fprintf(os.Stderr, "measuring small calls, turn %d of %d: %s\n", turn+1, o.turns, w.name)
@@ -201,11 +203,23 @@ func measureSmall(ctx context.Context, o options, ways []*way) ([]row, error) {
 				return nil, fmt.Errorf("measuring %s: %w", w.name, err)
 			}
 			one[i], many[i] = append(one[i], a), append(many[i], b)
+			if o.small {
+				continue
+			}
+			if c, err := w.chunks(ctx, 200); err == nil {
+				chunk[i] = append(chunk[i], c)
+			} else if len(failed[i]) == 0 {
+				failed[i] = []string{"chunk: " + err.Error()}
+			}
 		}
 	}
 	rows := make([]row, len(ways))
 	for i, w := range ways {
-		rows[i] = row{way: w.name, one: median(one[i]), many: median(many[i])}
+		rows[i] = row{way: w.name, one: median(one[i]), many: median(many[i]), failed: failed[i]}
+		if n := len(chunk[i]); n > 0 {
+			slices.Sort(chunk[i])
+			rows[i].chunk = chunk[i][n/2]
+		}
 	}
 	return rows, ctx.Err()
 }
@@ -228,13 +242,10 @@ func median(all []small) small {
 	}
 }
 
-// measureStreams measures what is not a small call. What a way cannot do is no
+// measureStreams measures what is neither a small call nor a chunk. What a way cannot do is no
 // error but a word in its row.
 func measureStreams(ctx context.Context, o options, w *way, r *row) error {
 	var err error
-	if r.chunk, err = w.chunks(ctx, 200); err != nil {
-		r.failed = append(r.failed, "chunk: "+err.Error())
-	}
 	if r.first, err = w.slowUpload(ctx); err != nil {
 		r.failed = append(r.failed, "slow upload: "+err.Error())
 	}
