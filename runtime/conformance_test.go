@@ -53,6 +53,7 @@ func TestConformance(t *testing.T) {
 				{"trace context over gRPC", traceOverGRPC},
 				{"limit of bodies", bodyLimit},
 				{"limit of headers", headerLimit},
+				{"leave to send a body", expectContinue},
 				{"limits of time", limitsOfTime},
 				{"tries at other instances", triesElsewhere},
 				{"open circuit", openCircuit},

@@ -12,6 +12,7 @@ import (
 	"net/textproto"
 	"strings"
 	"testing"
+	"time"
 
 	"mesh/runtime/appchan"
 )
@@ -109,6 +110,55 @@ func earlyHints(t *testing.T, m *mesh) {
 			if strings.Join(got, ", ") != "103 </a>, 103 </b>" || text != "page" || res.Header.Get("Link") != "" {
 				t.Errorf("%s, client of %s: %v, then %q with %v", protocol, name, got, text, res.Header)
 			}
+		}
+	}
+}
+
+// expectContinue has clients that wait for leave before they send a body: they
+// get it when the app wants the body, and are spared it when it does not.
+func expectContinue(t *testing.T, m *mesh) {
+	m.app("back", func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/refuses" && m.streams() { // a unary app is called when the body is whole
+			w.WriteHeader(http.StatusForbidden)
+			return
+		}
+		_, err := io.Copy(w, r.Body)
+		must(t, err)
+	})
+	for _, framing := range []struct{ head, body string }{{"Content-Length: 4", "body"}, {"Transfer-Encoding: chunked", "4\r\nbody\r\n0\r\n\r\n"}} {
+		for _, path := range []string{"takes", "refuses"} {
+			u := m.request("POST", "back", path, nil).URL
+			c, err := net.Dial("tcp", u.Host)
+			if err != nil {
+				t.Fatal(err)
+			}
+			must(t, c.SetDeadline(time.Now().Add(patience)))
+			_, err = fmt.Fprintf(c, "POST %s HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n%s\r\n\r\n", u.RequestURI(), framing.head)
+			must(t, err)
+			r := bufio.NewReader(c)
+			res, err := http.ReadResponse(r, nil)
+			if err != nil {
+				t.Fatalf("%s, %s: %v", path, framing.head, err)
+			}
+			if path == "refuses" && m.streams() {
+				if res.StatusCode != http.StatusForbidden {
+					t.Errorf("%s: the app refuses the body, but its client is told %d", framing.head, res.StatusCode)
+				}
+				_ = c.Close()
+				continue
+			}
+			if res.StatusCode != http.StatusContinue {
+				t.Fatalf("%s: the app wants the body, but its client is told %d", framing.head, res.StatusCode)
+			}
+			_, err = io.WriteString(c, framing.body)
+			must(t, err)
+			if res, err = http.ReadResponse(r, nil); err != nil {
+				t.Fatal(err)
+			}
+			if b, err := io.ReadAll(res.Body); string(b) != "body" || err != nil {
+				t.Errorf("%s: %d %q %v", framing.head, res.StatusCode, b, err)
+			}
+			_ = c.Close()
 		}
 	}
 }

@@ -44,7 +44,7 @@ func (w *wires) to(addr string, unary bool, instance string) (*wire, error) {
 		return v.(*wire).touch(), nil //nolint:errcheck // nothing else is stored
 	}
 	w.sweep()
-	out, err := stream.NewOutbound(stream.OutboundOptions{Addr: addr, Unary: unary})
+	out, err := stream.NewOutbound(stream.OutboundOptions{Addr: addr, Unary: unary, Ours: instance != ""})
 	if err != nil {
 		return nil, err
 	}

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -21,9 +20,6 @@ const (
 	// inlineMax is the largest request body that is written together with the
 	// head, when all of it is there: small enough for any socket buffer.
 	inlineMax = 32 << 10
-	// continueWait is how long a body waits for "100 Continue" before it is
-	// sent all the same: many servers never say it.
-	continueWait = time.Second
 	// lingerWait is how long the end of a reply waits for the last bytes of
 	// its request before the connection is given up.
 	lingerWait = 50 * time.Millisecond
@@ -133,7 +129,7 @@ func (x *exchange) again(err error) bool {
 // attach appends to the head the n bytes that are there already of a body whose
 // length is known.
 func attach(b []byte, c *stream.Call) (_ []byte, n int, err error) {
-	if c.Body == nil || c.Length <= 0 || expects(c) {
+	if c.Body == nil || c.Length <= 0 || stream.Expects(c) {
 		return b, 0, nil
 	}
 	n = int(min(int64(stream.Ready(c.Body)), c.Length, inlineMax))
@@ -146,12 +142,6 @@ func attach(b []byte, c *stream.Call) (_ []byte, n int, err error) {
 		return b[:head], 0, fmt.Errorf("reading the request's body: %w", unexpected(err))
 	}
 	return b, n, nil
-}
-
-// expects says whether the caller waits for leave to send the body.
-func expects(c *stream.Call) bool {
-	v := c.Header["Expect"]
-	return len(v) > 0 && strings.EqualFold(v[0], "100-continue")
 }
 
 // write sends the head with the first bytes of the body that are attached to it
@@ -172,7 +162,7 @@ func (x *exchange) write(b []byte, attached int) error {
 		return nil
 	}
 	x.sent = make(chan struct{})
-	if expects(c) {
+	if stream.Expects(c) {
 		x.proceed = make(chan bool, 1)
 	}
 	go x.send(c.Length - int64(attached)) // Close waits for it

@@ -26,7 +26,7 @@ func newTransport(protocol string) *http.Transport {
 		DisableCompression:     true,
 		MaxIdleConnsPerHost:    maxIdle,
 		IdleConnTimeout:        idleTimeout,
-		ExpectContinueTimeout:  continueWait,
+		ExpectContinueTimeout:  stream.LeaveWait,
 		MaxResponseHeaderBytes: maxHead,
 		WriteBufferSize:        largeBuffer,
 		ReadBufferSize:         smallBuffer,

@@ -57,7 +57,7 @@ func (x *exchange) send(left int64) {
 		}
 	}()
 	if x.proceed != nil {
-		t := time.NewTimer(continueWait)
+		t := time.NewTimer(stream.LeaveWait)
 		defer t.Stop()
 		select {
 		case wanted := <-x.proceed:

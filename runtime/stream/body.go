@@ -23,6 +23,9 @@ type bodyReader struct {
 	err     error       // sticky
 	ended   atomic.Bool // err was given to the reader: nobody waits in recvMsg
 
+	// wanted is told that the peer is to send the body; nil: it does so anyway.
+	wanted func()
+
 	// extra takes a head that is not the first; it may carry trailers.
 	extra   func(head []byte) (http.Header, error)
 	trailer http.Header
@@ -94,6 +97,10 @@ func (b *bodyReader) Len() int { return b.frame.n }
 
 // receive takes the next frame in, or sets err.
 func (b *bodyReader) receive() {
+	if b.wanted != nil {
+		b.wanted()
+		b.wanted = nil
+	}
 	if err := b.recvMsg(&b.frame); err != nil {
 		switch {
 		case !errors.Is(err, io.EOF):

@@ -161,6 +161,7 @@ type request struct {
 	upgrade   string // "": none
 	announced []string
 	informs   bool    // the caller wants to know of informational replies
+	expects   bool    // and that its body is wanted
 	flow      flow.ID // 0: none
 }
 
@@ -189,6 +190,8 @@ func (r *request) decode(b []byte, text string) error {
 			r.informs = f.v != 0
 		case f.isNumber(flowField):
 			r.flow = flow.ID(f.v)
+		case f.isNumber(expectsField):
+			r.expects = f.v != 0
 		}
 		return nil
 	})

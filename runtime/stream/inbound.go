@@ -88,12 +88,18 @@ func (in *Inbound) stream(s grpc.ServerStream) (err error) {
 	if err := in.body(c, b); err != nil {
 		return badHead(err)
 	}
+	var informs *informer
+	if b.wanted != nil || c.Inform != nil {
+		informs = &informer{to: s}
+	}
 	if c.Inform != nil {
-		c.Inform = func(status int, h http.Header) {
-			_ = s.SendMsg(&outFrame{head: informHead(status, h)}) // a failure shows in the reply's
-		}
+		c.Inform = informs.say
+	}
+	if b.wanted != nil {
+		b.wanted = func() { informs.say(http.StatusContinue, nil) }
 	}
 	r, err := in.handler.Handle(s.Context(), c) // gRPC ends the context when this returns
+	informs.end()
 	if err != nil {
 		return rejected(err)
 	}
@@ -155,6 +161,9 @@ func (in *Inbound) head(b *bodyReader) (*Call, flow.ID, error) {
 	c.AppID = in.appID
 	if req.informs {
 		c.Inform = func(int, http.Header) {} // how, is for whoever answers
+	}
+	if req.expects {
+		b.wanted = func() {} // likewise
 	}
 	return c, req.flow, nil
 }

@@ -16,9 +16,9 @@ import (
 
 // What Dapr's wire has no words for travels in fields that its messages do not
 // have, which a daprd passes over: a request says which protocol it would like
-// to switch to, which flow it belongs to, and whether its caller wants to know of
-// informational replies;
-// such a reply is an InternalInvokeResponse inside of one that has no status.
+// to switch to, which flow it belongs to, whether its caller wants to know of
+// informational replies, and whether it wants to know, by such a reply, that its
+// body is wanted. One is an InternalInvokeResponse inside of one that has no status.
 const (
 	upgradeField = 1001 // of InternalInvokeRequest: text
 	informsField = 1002 // of InternalInvokeRequest: a number that is not 0
@@ -26,6 +26,7 @@ const (
 
 	announcedField = 1004 // of InternalInvokeRequest: text, the name of a trailer
 	flowField      = 1005 // of InternalInvokeRequest: a flow.ID
+	expectsField   = 1006 // of InternalInvokeRequest: a number that is not 0
 )
 
 // appendOurs appends to the head of a request what only our sidecars understand.
@@ -41,6 +42,9 @@ func appendOurs(b []byte, c *Call) []byte {
 	}
 	if c.Flow != nil {
 		b = protowire.AppendVarint(protowire.AppendTag(b, flowField, protowire.VarintType), uint64(c.Flow.ID()))
+	}
+	if Expects(c) {
+		b = append(protowire.AppendTag(b, expectsField, protowire.VarintType), 1)
 	}
 	return b
 }
@@ -85,7 +89,7 @@ func (r *response) addInform(f field) error {
 	if err := in.decode(f.b, f.text()); err != nil {
 		return err
 	}
-	if in.code <= http.StatusSwitchingProtocols || in.code > 199 {
+	if in.code < http.StatusContinue || in.code == http.StatusSwitchingProtocols || in.code > 199 {
 		return nil
 	}
 	i := informed{status: int(in.code)}
@@ -97,13 +101,18 @@ func (r *response) addInform(f field) error {
 	return nil
 }
 
-// tell tells the caller of informational replies.
-func (r *response) tell(c *Call) {
-	if c.Inform != nil {
-		for _, i := range r.informs {
+// tell tells the caller of informational replies, and says whether one of them
+// gives leave to send the body, which concerns nobody else.
+func (r *response) tell(c *Call) (wanted bool) {
+	for _, i := range r.informs {
+		switch {
+		case i.status == http.StatusContinue:
+			wanted = true
+		case c.Inform != nil:
 			c.Inform(i.status, i.header)
 		}
 	}
+	return wanted
 }
 
 // tunnel is the way to a peer whose app has agreed to speak another protocol.

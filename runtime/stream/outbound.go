@@ -24,6 +24,7 @@ import (
 type OutboundOptions struct {
 	Addr  string // host:port of the peer's internal gRPC server
 	Unary bool   // call with whole bodies, the way that is older than streams
+	Ours  bool   // the peer is known to be one of ours, not a daprd
 
 	// Dial makes connections; nil: TCP.
 	Dial func(ctx context.Context, addr string) (net.Conn, error)
@@ -40,6 +41,7 @@ type Outbound struct {
 
 	calls      atomic.Int64 // under way; far below 0: retired
 	closed     atomic.Bool
+	gives      atomic.Bool  // the peer says when it wants a body
 	streams    atomic.Bool  // the peer has answered to a stream
 	unaryUntil atomic.Int64 // until when, in Unix nanoseconds, it is known not to
 }
@@ -60,7 +62,9 @@ func NewOutbound(o OutboundOptions) (*Outbound, error) {
 	if err != nil {
 		return nil, fmt.Errorf("preparing calls to %s: %w", o.Addr, err)
 	}
-	return &Outbound{addr: o.Addr, unary: o.Unary, conn: conn}, nil
+	out := &Outbound{addr: o.Addr, unary: o.Unary, conn: conn}
+	out.gives.Store(o.Ours)
+	return out, nil
 }
 
 // Close breaks off the calls under way and waits until no request body is
@@ -203,6 +207,7 @@ type exchange struct {
 	stop    context.CancelCauseFunc
 	cause   func() error  // why it was stopped; nil: it was not
 	sent    chan struct{} // closed when the request body is no longer read
+	leave   leave         // to send it; nil: it is not waited for
 	failure *bytes.Reader // stands in for the body; nil: no failure
 }
 
@@ -228,6 +233,9 @@ func (o *Outbound) open(ctx context.Context, c *Call, body io.Reader) (*exchange
 		return x, nil
 	}
 	p := &pump{sendMsg: s.SendMsg, pool: &o.pool, flow: c.Flow, dir: flow.Request, hop: flow.CallerOut, trailer: c.Trailer, late: requestTrailer}
+	if !whole && o.gives.Load() && Expects(c) {
+		x.leave = make(leave, 1)
+	}
 	send := func() {
 		defer close(x.sent)
 		defer func() { // a body is foreign code, and this goroutine is ours alone
@@ -238,10 +246,10 @@ func (o *Outbound) open(ctx context.Context, c *Call, body io.Reader) (*exchange
 		var err error
 		if whole {
 			err = p.once(head, body, n)
-		} else if err = p.run(head, body, c.Length); err == nil {
+		} else if err = p.runWithLeave(ctx, x.leave, head, body, c.Length); err == nil {
 			_ = s.CloseSend()
 		}
-		if err != nil && !errors.Is(err, errSend) { // what could not be sent, the reply says why
+		if err != nil && !errors.Is(err, errSend) && !errors.Is(err, errUnwanted) { // what could not be sent, the reply says why
 			stop(fmt.Errorf("reading the request body: %w", err))
 		}
 	}
@@ -286,8 +294,12 @@ func (x *exchange) head(c *Call) (*Reply, error) {
 		if len(res.informs) == 0 {
 			break
 		}
-		res.tell(c)
+		if res.tell(c) {
+			x.out.gives.Store(true)
+			x.leave.give(true)
+		}
 	}
+	x.leave.give(false)
 	r, failure, err := res.reply()
 	if err != nil {
 		return nil, x.broken(err)

@@ -18,7 +18,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-const patience = 10 * time.Second
+const patience = 30 * time.Second
 
 // serve runs a gRPC server in memory until the test ends and gives its dialler.
 func serve(t testing.TB, s *grpc.Server) func(context.Context, string) (net.Conn, error) {

@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -66,6 +67,19 @@ func (p *pump) run(head []byte, body io.Reader, length int64) error {
 			return err
 		}
 	}
+}
+
+// runWithLeave is run for a body that may not be read before there is leave to.
+func (p *pump) runWithLeave(ctx context.Context, l leave, head []byte, body io.Reader, length int64) error {
+	if l != nil {
+		p.head = head
+		p.sendHead()
+		if err := l.wait(ctx); err != nil {
+			return err
+		}
+		head = nil
+	}
+	return p.run(head, body, length)
 }
 
 // once sends head and body, whose n bytes are there already, in one message.
