@@ -14,7 +14,7 @@ import (
 )
 
 // wait is how long a test waits for what must happen.
-const wait = 10 * time.Second
+const wait = 30 * time.Second
 
 // ready gives an App for a server, with its gate open.
 func ready(t *testing.T, o Options) *App {

@@ -18,7 +18,7 @@ import (
 )
 
 // wait is how long anything in these tests may take.
-const wait = 15 * time.Second
+const wait = 30 * time.Second
 
 // running starts a Live that ends with the test.
 func running(t *testing.T, o Options) *Live {

@@ -19,7 +19,7 @@ import (
 )
 
 // wait is how long a test waits for what must happen.
-const wait = 10 * time.Second
+const wait = 30 * time.Second
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
