@@ -410,8 +410,11 @@ func rpcBackPressure(t *testing.T, m *mesh) {
 	}
 }
 
+// rpcMany has more streams open at once, on one connection, than an app takes on
+// one, as many servers are set up.
 func rpcMany(t *testing.T, m *mesh) {
-	m.rpcApp("back", &rpcApp{duplex: echoes})
+	_, addr := (&rpcApp{duplex: echoes}).listen(t, "", grpc.MaxConcurrentStreams(100))
+	m.sidecar(rpcOptions("back", "back", addr))
 	client := pb.NewTestServiceClient(m.dial())
 	const n = 500
 	var streams []grpc.BidiStreamingClient[pb.StreamingOutputCallRequest, pb.StreamingOutputCallResponse]

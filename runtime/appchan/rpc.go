@@ -51,19 +51,23 @@ func (a *App) Pass(ctx context.Context, c *rpc.Call) error {
 	return rpc.Forward(ctx, c, conn, rpc.ToApp)
 }
 
-// rpcConns has the gRPC connection to an app. Each life of the app's process
-// gets one of its own: a connection that knew the last one would first wait out
-// the delay after its failed attempts to connect.
+// callsPerConn is how many calls share one connection to an app. Many servers take
+// no more, and let the others wait for as long as a stream lives.
+const callsPerConn = 100
+
+// rpcConns has the gRPC connections to an app: as many as its calls need. Each
+// life of the app's process gets its own: a connection that knew the last one
+// would first wait out the delay after its failed attempts to connect.
 type rpcConns struct {
 	addr string
 	tls  bool
 
 	mu  sync.Mutex // held for a few instructions
-	now *rpcConn   // nil: none is needed yet
+	now []*rpcConn // the first one with room is used
 }
 
-// rpcConn is a connection that is closed when it is no longer the present one
-// and nobody uses it.
+// rpcConn is a connection that is closed when it is no longer one of the present
+// ones and nobody uses it.
 type rpcConn struct {
 	*grpc.ClientConn
 
@@ -74,20 +78,23 @@ type rpcConn struct {
 
 func newRPCConns(addr string, secure bool) *rpcConns { return &rpcConns{addr: addr, tls: secure} }
 
-// use gives the connection, which is dialled when first needed. Call release
-// when the call is over.
+// use gives a connection, which is dialled when first needed. Call release when
+// the call is over.
 func (r *rpcConns) use() (c *rpcConn, release func(), err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.now == nil {
-		cc, err := grpc.NewClient("passthrough:///"+r.addr, r.options()...)
-		if err != nil {
-			return nil, nil, fmt.Errorf("preparing calls to %s: %w", r.addr, err)
+	for _, c = range r.now {
+		if c.users < callsPerConn {
+			c.users++
+			return c, func() { r.release(c) }, nil
 		}
-		r.now = &rpcConn{ClientConn: cc, addr: r.addr}
 	}
-	c = r.now
-	c.users++
+	cc, err := grpc.NewClient("passthrough:///"+r.addr, r.options()...)
+	if err != nil {
+		return nil, nil, fmt.Errorf("preparing calls to %s: %w", r.addr, err)
+	}
+	c = &rpcConn{ClientConn: cc, addr: r.addr, users: 1}
+	r.now = append(r.now, c)
 	return c, func() { r.release(c) }, nil
 }
 
@@ -101,18 +108,18 @@ func (r *rpcConns) release(c *rpcConn) {
 	}
 }
 
-// retire gives up the present connection; calls that it carries go on.
+// retire gives up the present connections; calls that they carry go on.
 func (r *rpcConns) retire() {
+	var done []*rpcConn
 	r.mu.Lock()
-	c := r.now
-	r.now = nil
-	done := false
-	if c != nil {
-		c.retired = true
-		done = c.users == 0
+	for _, c := range r.now {
+		if c.retired = true; c.users == 0 {
+			done = append(done, c)
+		}
 	}
+	r.now = nil
 	r.mu.Unlock()
-	if done {
+	for _, c := range done {
 		_ = c.Close() // nobody uses it
 	}
 }
