@@ -131,6 +131,9 @@ func table(out io.Writer, m *state.Mesh, now time.Time) error {
 		if why == "" && c.Place == "" {
 			why = "embedded: none is declared"
 		}
+		if c.Reason != "" && c.Place != "" {
+			why = strings.TrimPrefix(c.Place, m.Dir+"/") + ": " + why
+		}
 		row(name, c.State, short(now.Sub(c.Since)), c.Type, strings.ReplaceAll(why, "\n", " "))
 	}
 	if err := t.Flush(); err != nil {

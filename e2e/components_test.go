@@ -47,7 +47,7 @@ port = "auto"
 	}
 
 	p.write("components/one.yaml", strings.ReplaceAll(yamlComponent, "TYPE", "state.nonsense"))
-	r.await("the mistake", func() bool { return strings.Contains(r.notice("config"), "components/one.yaml:5:") })
+	r.await("the mistake", func() bool { return strings.HasPrefix(r.notice("config"), "components/one.yaml:5:") })
 	if got := r.component("store"); got.Type != "state.in-memory" || got.State != "ready" {
 		t.Errorf("a mistake has changed the store to %+v", got)
 	}
@@ -73,11 +73,11 @@ port = "auto"
   - { name: redisMaxRetries, value: "0" }
 `)
 	r.await("the store to be away", func() bool {
-		return r.component("store").State == "outdated" && strings.Contains(r.notice("component"), "store (state.redis) is outdated")
+		return r.component("store").State == "outdated" && strings.HasPrefix(r.notice("component"), "components/one.yaml:5:9: store (state.redis) is outdated")
 	})
 	r.await("the mended file to be no longer said to be wrong", func() bool { return r.notice("config") == "" })
 	out, _, _ := p.mesh("ps")
-	if !strings.Contains(out, "outdated") {
+	if !strings.Contains(out, "outdated") || !strings.Contains(out, "components/one.yaml:5:9: ") {
 		t.Errorf("mesh ps does not show it:\n%s", out)
 	}
 	p.write("components/one.yaml", strings.ReplaceAll(yamlComponent, "TYPE", "state.in-memory"))

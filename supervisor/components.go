@@ -237,7 +237,11 @@ func (s *Supervisor) shownComponents() []state.Component {
 			State: string(st.Condition), Reason: st.Reason, Since: was.at, Next: st.Next, Place: place,
 		})
 		if st.Condition != component.Ready {
-			ill = append(ill, fmt.Sprintf("%s (%s) is %s: %s", st.Name, st.Type, st.Condition, st.Reason))
+			at := ""
+			if place != "" {
+				at = st.Place.From(s.o.First.Dir).String() + ": " // it may be what stands there that is wrong
+			}
+			ill = append(ill, fmt.Sprintf("%s%s (%s) is %s: %s", at, st.Name, st.Type, st.Condition, st.Reason))
 		}
 	}
 	s.noticeComponents(ill)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"mesh/runtime/resource"
 	"mesh/supervisor/config"
 	"mesh/supervisor/state"
 )
@@ -42,6 +43,9 @@ func (s *Supervisor) reread(ctx context.Context) error {
 	var h *supplies
 	if err == nil {
 		h, err = supply(m)
+	}
+	if wrong, ok := errors.AsType[resource.Errors](err); ok {
+		err = wrong.From(s.o.First.Dir)
 	}
 	if err == nil {
 		waits := false

@@ -9,6 +9,7 @@ package resource
 
 import (
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -26,6 +27,15 @@ func (p Place) String() string {
 		return p.File
 	}
 	return fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Column)
+}
+
+// From gives the same place with the shortest name that its file has from a
+// folder: that of a file in it, or below it, begins there.
+func (p Place) From(dir string) Place {
+	if rel, err := filepath.Rel(dir, p.File); err == nil && filepath.IsLocal(rel) {
+		p.File = rel
+	}
+	return p
 }
 
 // Resources is all that was found, in the order of folders, files and
@@ -236,6 +246,17 @@ func (es Errors) Error() string {
 		texts[i] = e.Error()
 	}
 	return strings.Join(texts, "\n\n")
+}
+
+// From gives the same mistakes with places as Place.From has them.
+func (es Errors) From(dir string) Errors {
+	short := make(Errors, len(es))
+	for i, e := range es {
+		here := *e
+		here.Place = e.Place.From(dir)
+		short[i] = &here
+	}
+	return short
 }
 
 // Unwrap lets errors.As find a single *Error.

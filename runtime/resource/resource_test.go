@@ -264,3 +264,15 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// TestErrorsFromAFolder: mistakes in a project are named from its folder.
+func TestErrorsFromAFolder(t *testing.T) {
+	at := func(file string) *Error { return &Error{Place: Place{File: file, Line: 1, Column: 2}, Msg: "x"} }
+	all := Errors{at("/shop/components/a.yaml"), at("/shopping/a.yaml")}
+	if got, want := all.From("/shop").Error(), "components/a.yaml:1:2: x\n\n/shopping/a.yaml:1:2: x"; got != want {
+		t.Errorf("from the folder the mistakes are\n%s, want\n%s", got, want)
+	}
+	if got := all[0].Place.File; got != "/shop/components/a.yaml" {
+		t.Errorf("the mistakes themselves were changed: %s", got)
+	}
+}
