@@ -18,7 +18,8 @@ type Payload = component.Payload
 // Stream is what goes through a binding piece by piece.
 type Stream = component.Stream
 
-// InvokeBinding asks an output binding to do something.
+// InvokeBinding asks an output binding to do something. With an error the answer
+// may have metadata that tell more, such as the status that a server gave.
 func (a *API) InvokeBinding(ctx context.Context, name, operation string, p Payload) (answer Payload, err error) {
 	f := a.record("binding", name, operation, "", len(p.Data))
 	defer func() { f.end(len(answer.Data), err) }()
@@ -29,14 +30,15 @@ func (a *API) InvokeBinding(ctx context.Context, name, operation string, p Paylo
 		return a.o.Components.Binding(name).Invoke(ctx, operation, p)
 	})
 	if err != nil {
-		return Payload{}, bindingError(name, err)
+		return Payload{Metadata: answer.Metadata}, bindingError(name, err)
 	}
 	return answer, nil
 }
 
 // StreamBinding is InvokeBinding for payloads of any size: what goes in is read
 // when the binding takes it, and what comes back arrives when it is read. The
-// call ends when the body of the answer is closed, which is never nil.
+// call ends when the body of the answer is closed, which is never nil without an
+// error.
 func (a *API) StreamBinding(ctx context.Context, name, operation string, in Stream) (answer Stream, err error) {
 	f := a.record("binding", name, operation, "", 0)
 	defer func() {
@@ -69,7 +71,7 @@ func (a *API) StreamBinding(ctx context.Context, name, operation string, in Stre
 		return got, err
 	})
 	if err != nil {
-		return Stream{}, bindingError(name, err)
+		return Stream{Metadata: answer.Metadata}, bindingError(name, err)
 	}
 	if answer.Body == nil {
 		answer.Body, answer.Size = io.NopCloser(bytes.NewReader(nil)), 0

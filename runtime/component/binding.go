@@ -24,7 +24,8 @@ type Payload struct {
 	Metadata    map[string]string
 }
 
-// Invoke asks an output binding to do something, such as create or get.
+// Invoke asks an output binding to do something, such as create or get. With an
+// error comes what metadata the answer has.
 func (b *Binding) Invoke(ctx context.Context, operation string, p Payload) (Payload, error) {
 	out, _, done, err := use[bindings.OutputBinding](b.app, KindBinding, b.name)
 	if err != nil {
@@ -36,8 +37,11 @@ func (b *Binding) Invoke(ctx context.Context, operation string, p Payload) (Payl
 		md = map[string]string{} // some components write to it
 	}
 	got, err := out.Invoke(ctx, &bindings.InvokeRequest{Data: p.Data, Metadata: md, Operation: bindings.OperationKind(operation)})
-	if err != nil || got == nil {
+	if got == nil {
 		return Payload{}, err
+	}
+	if err != nil {
+		return Payload{Metadata: got.Metadata}, err
 	}
 	return Payload{Data: got.Data, ContentType: deref(got.ContentType), Metadata: got.Metadata}, nil
 }

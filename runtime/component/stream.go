@@ -56,7 +56,7 @@ type streamer interface {
 // Stream is Invoke for payloads of any size. Bindings that can, take and give
 // them piece by piece, in little memory; the others in one piece up to
 // MaxPayload. The caller closes the body of the answer; the body that goes in is
-// closed here.
+// closed here. With an error comes what metadata the answer has.
 func (b *Binding) Stream(ctx context.Context, operation string, in Stream) (Stream, error) {
 	if in.Body == nil {
 		in.Body, in.Size = io.NopCloser(bytes.NewReader(nil)), 0
@@ -94,10 +94,13 @@ func (b *Binding) whole(ctx context.Context, s *slot, operation string, in Strea
 		return Stream{}, &PayloadError{Name: b.name, Type: s.spec.Type, Limit: limit}
 	}
 	got, err := b.Invoke(ctx, operation, Payload{Data: data, ContentType: in.ContentType, Metadata: in.Metadata})
+	if err != nil {
+		return Stream{Metadata: got.Metadata}, err
+	}
 	return Stream{
 		Body: io.NopCloser(bytes.NewReader(got.Data)), Size: int64(len(got.Data)),
 		ContentType: got.ContentType, Metadata: got.Metadata,
-	}, err
+	}, nil
 }
 
 // held is a body that keeps its component open until it is closed.

@@ -58,6 +58,15 @@ func (s *Sampler) NewTraceParent() string {
 	return string(text[:])
 }
 
+// Continue gives a value of traceparent that has come, or one with which a trace
+// begins when that is not valid. It may be asked of nil.
+func (s *Sampler) Continue(parent string) string {
+	if ValidTraceParent(parent) {
+		return parent
+	}
+	return s.NewTraceParent()
+}
+
 // BeginTrace gives a call a trace context when it comes without a valid one.
 // Whoever makes the call calls it, once.
 func (c *Call) BeginTrace(s *Sampler) {

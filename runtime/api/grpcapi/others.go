@@ -3,16 +3,33 @@ package grpcapi
 import (
 	"context"
 	"errors"
+	"maps"
 
 	commonv1 "github.com/dapr/dapr/pkg/proto/common/v1"
 	runtimev1 "github.com/dapr/dapr/pkg/proto/runtime/v1"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
 
 	"mesh/runtime/api"
 )
 
-// InvokeBinding asks an output binding to do something.
+// InvokeBinding asks an output binding to do something. What it tells of the
+// answer comes as headers, too, and with an error.
 func (s *Server) InvokeBinding(ctx context.Context, req *runtimev1.InvokeBindingRequest) (*runtimev1.InvokeBindingResponse, error) {
-	answer, err := s.o.API.InvokeBinding(ctx, req.GetName(), req.GetOperation(), api.Payload{Data: req.GetData(), Metadata: req.GetMetadata()})
+	md := map[string]string{}
+	if parent, state := trace(ctx); parent != "" {
+		md["traceparent"] = parent
+		if state != "" {
+			md["tracestate"] = state
+		}
+	}
+	maps.Copy(md, req.GetMetadata())
+	answer, err := s.o.API.InvokeBinding(ctx, req.GetName(), req.GetOperation(), api.Payload{Data: req.GetData(), Metadata: md})
+	header := metadata.MD{}
+	for k, v := range answer.Metadata {
+		header.Set("metadata."+k, v)
+	}
+	_ = grpc.SetHeader(ctx, header) // fails when the call is over
 	if err != nil {
 		return nil, err
 	}

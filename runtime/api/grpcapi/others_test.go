@@ -1,11 +1,20 @@
 package grpcapi
 
 import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
 	"testing"
 
 	runtimev1 "github.com/dapr/dapr/pkg/proto/runtime/v1"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+
+	"mesh/runtime/api"
+	"mesh/runtime/api/apitest"
+	"mesh/runtime/stream"
 )
 
 func TestBindingAndSecrets(t *testing.T) {
@@ -35,6 +44,35 @@ func TestBindingAndSecrets(t *testing.T) {
 	} {
 		if status.Code(err) != codes.FailedPrecondition {
 			t.Errorf("without a component of the kind: %v", err)
+		}
+	}
+}
+
+// TestBindingTellsOfTheAnswer: what a binding tells of its answer comes as headers,
+// too, also when the answer is an error, and the trace goes to the server.
+func TestBindingTellsOfTheAnswer(t *testing.T) {
+	const trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Trace", r.Header.Get("Traceparent"))
+		if r.URL.Path == "/refuse" {
+			w.WriteHeader(http.StatusTeapot)
+		}
+	}))
+	t.Cleanup(web.Close)
+	app := apitest.Start(t, "kind: Component\nmetadata: { name: web }\nspec: { type: bindings.http, metadata: [ { name: url, value: \""+web.URL+"\" } ] }")
+	c := runtimev1.NewDaprClient(start(t, nil, func(_ *Options, o *api.Options) { o.Components = app }))
+	for _, tc := range []struct {
+		path, status string
+		code         codes.Code
+	}{
+		{"take", "200", codes.OK},
+		{"refuse", "418", codes.Internal},
+	} {
+		var header metadata.MD
+		ctx := metadata.AppendToOutgoingContext(t.Context(), "traceparent", trace)
+		_, err := c.InvokeBinding(ctx, &runtimev1.InvokeBindingRequest{Name: "web", Operation: "get", Metadata: map[string]string{"path": tc.path}}, grpc.Header(&header))
+		if status.Code(err) != tc.code || strings.Join(header.Get("metadata.statuscode"), " ") != tc.status || strings.Join(header.Get("metadata.x-trace"), " ") != trace {
+			t.Errorf("%s gives %v with the headers %v", tc.path, err, header)
 		}
 	}
 }
@@ -81,6 +119,9 @@ func TestStreamingSubscription(t *testing.T) {
 	}
 	if string(first.GetData()) != `{"n":1}` || first.GetTopic() != "open" || first.GetSource() != "me" || first.GetDataContentType() != "application/json" {
 		t.Errorf("the event is %v", first)
+	}
+	if parent, _ := first.GetExtensions().AsMap()["traceparent"].(string); !stream.ValidTraceParent(parent) {
+		t.Errorf("the event is not traced: %v", first.GetExtensions())
 	}
 	answer := func(id string, st runtimev1.TopicEventResponse_TopicEventResponseStatus) {
 		t.Helper()

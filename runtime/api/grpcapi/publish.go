@@ -9,11 +9,13 @@ import (
 	"google.golang.org/protobuf/types/known/emptypb"
 
 	"mesh/runtime/api"
+	"mesh/runtime/rpc"
+	"mesh/runtime/stream"
 )
 
 // PublishEvent sends a message to a topic.
 func (s *Server) PublishEvent(ctx context.Context, req *runtimev1.PublishEventRequest) (*emptypb.Empty, error) {
-	p := published(ctx, req.GetPubsubName(), req.GetTopic(), req.GetMetadata())
+	p := s.published(ctx, req.GetPubsubName(), req.GetTopic(), req.GetMetadata())
 	p.Data, p.ContentType = req.GetData(), req.GetDataContentType()
 	return done(s.o.API.Publish(ctx, p))
 }
@@ -25,7 +27,7 @@ func (s *Server) BulkPublishEvent(ctx context.Context, req *runtimev1.BulkPublis
 		entries[i] = api.Entry{ID: e.GetEntryId(), Data: e.GetEvent(), ContentType: e.GetContentType(), Metadata: e.GetMetadata()}
 	}
 	// As from a daprd, an answer comes only when all are published.
-	if _, err := s.o.API.PublishAll(ctx, published(ctx, req.GetPubsubName(), req.GetTopic(), req.GetMetadata()), entries); err != nil {
+	if _, err := s.o.API.PublishAll(ctx, s.published(ctx, req.GetPubsubName(), req.GetTopic(), req.GetMetadata()), entries); err != nil {
 		return nil, err
 	}
 	return &runtimev1.BulkPublishResponse{}, nil
@@ -36,7 +38,18 @@ func (s *Server) BulkPublishEventAlpha1(ctx context.Context, req *runtimev1.Bulk
 	return s.BulkPublishEvent(ctx, req)
 }
 
-func published(ctx context.Context, pubsub, topic string, md map[string]string) api.Publish {
+// published is what all messages of a request have in common; a trace begins when
+// it has none.
+func (s *Server) published(ctx context.Context, pubsub, topic string, md map[string]string) api.Publish {
+	parent, state := trace(ctx)
+	return api.Publish{PubSub: pubsub, Topic: topic, Metadata: md, TraceParent: s.o.Sampler.Continue(parent), TraceState: state}
+}
+
+// trace gives the trace context that came with a request.
+func trace(ctx context.Context) (parent, state string) {
 	header := func(name string) string { return strings.Join(metadata.ValueFromIncomingContext(ctx, name), ",") }
-	return api.Publish{PubSub: pubsub, Topic: topic, Metadata: md, TraceParent: header("traceparent"), TraceState: header("tracestate")}
+	if parent = stream.TraceFromBinary(header(rpc.KeyTrace)); parent == "" { // it counts more than traceparent
+		parent = header(rpc.KeyParent)
+	}
+	return parent, header("tracestate")
 }

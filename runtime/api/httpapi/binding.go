@@ -40,6 +40,9 @@ func (s *Server) binding(w http.ResponseWriter, r *http.Request, name string) {
 		}
 	}
 	answer, err := s.o.API.StreamBinding(r.Context(), name, operation, in)
+	for k, v := range answer.Metadata {
+		w.Header().Set("metadata."+k, v)
+	}
 	if err != nil {
 		passing.endBody(w)
 		s.answer(w, nil, err)
@@ -96,9 +99,6 @@ func (s *Server) readBinding(w http.ResponseWriter, r *http.Request, in *api.Str
 // not take what it got for the whole.
 func (s *Server) passAnswer(w http.ResponseWriter, answer api.Stream, plain bool) error {
 	h := w.Header()
-	for k, v := range answer.Metadata {
-		h.Set("metadata."+k, v)
-	}
 	var first [512]byte
 	n, err := io.ReadAtLeast(answer.Body, first[:], 1)
 	if n == 0 && errors.Is(err, io.EOF) {

@@ -75,7 +75,7 @@ func TestBindingStreams(t *testing.T) {
 	}{
 		{"to a file", "files?operation=create&metadata.fileName=large", large, int64(len(`{"fileName":"large"}`))},
 		{"from a file", "files?operation=get&metadata.fileName=large", 0, large},
-		{"through a server", "web?operation=post", large / 2, large / 2},
+		{"through a server", "web?operation=post", large, large},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var before, after runtime.MemStats
@@ -108,7 +108,7 @@ func TestBindingStreams(t *testing.T) {
 	v := s.rec.Views(1)[0]
 	up, _ := v.Lane(flow.Request, flow.CallerIn)
 	down, _ := v.Lane(flow.Reply, flow.CallerOut)
-	if v.Kind != "binding" || v.Callee != "web" || up.Bytes != large/2 || down.Bytes != large/2 || up.Chunks < 100 {
+	if v.Kind != "binding" || v.Callee != "web" || up.Bytes != large || down.Bytes != large || up.Chunks < 100 {
 		t.Errorf("the flow is a %s to %s with %d bytes up in %d chunks, %d down", v.Kind, v.Callee, up.Bytes, up.Chunks, down.Bytes)
 	}
 }
@@ -149,6 +149,18 @@ func TestBindingForms(t *testing.T) {
 		got := do(t, http.MethodPost, base+c.path, c.body)
 		if got.StatusCode != c.status || c.want != "" && got.text != c.want || !strings.Contains(got.text, c.says) {
 			t.Errorf("%s %.60s gives %d %.200s, want %d %s", c.path, c.body, got.StatusCode, got.text, c.status, c.want+c.says)
+		}
+	}
+}
+
+// TestBindingErrorsTellOfTheAnswer: what a binding tells of an answer that is an
+// error comes with the error.
+func TestBindingErrorsTellOfTheAnswer(t *testing.T) {
+	s := withBindings(t, nil)
+	for _, form := range []struct{ query, body string }{{"?operation=get&metadata.path=refuse", ""}, {"", `{"operation":"get","metadata":{"path":"refuse"}}`}} {
+		got := do(t, http.MethodPost, s.url("/v1.0/bindings/web"+form.query), form.body)
+		if got.StatusCode != http.StatusInternalServerError || got.Header.Get("metadata.statusCode") != "418" || got.Header.Get("metadata.X-Verb") != "GET" {
+			t.Errorf("%s%s gives %d with %v", form.query, form.body, got.StatusCode, got.Header)
 		}
 	}
 }

@@ -33,7 +33,7 @@ func (s *Server) publish(w http.ResponseWriter, r *http.Request, p api.Publish) 
 		return
 	}
 	p.ContentType, p.Metadata = r.Header.Get("Content-Type"), queryMetadata(r)
-	p.TraceParent, p.TraceState = r.Header.Get("Traceparent"), r.Header.Get("Tracestate")
+	s.trace(r, &p)
 	s.answer(w, nil, s.o.API.Publish(r.Context(), p))
 }
 
@@ -65,7 +65,8 @@ func (s *Server) publishAll(w http.ResponseWriter, r *http.Request, p api.Publis
 		}
 		entries[i] = api.Entry{ID: q.EntryID, Data: data, ContentType: q.ContentType, Metadata: q.Metadata}
 	}
-	p.Metadata, p.TraceParent, p.TraceState = queryMetadata(r), r.Header.Get("Traceparent"), r.Header.Get("Tracestate")
+	p.Metadata = queryMetadata(r)
+	s.trace(r, &p)
 	failed, err := s.o.API.PublishAll(r.Context(), p, entries)
 	if len(failed) == 0 {
 		s.answer(w, nil, err)
@@ -89,6 +90,12 @@ func (s *Server) publishAll(w http.ResponseWriter, r *http.Request, p api.Publis
 		return
 	}
 	writeJSON(w, e.HTTPStatus(), b)
+}
+
+// trace gives what is published the trace context of the request; one begins
+// when it has none.
+func (s *Server) trace(r *http.Request, p *api.Publish) {
+	p.TraceParent, p.TraceState = s.o.Sampler.Continue(r.Header.Get("Traceparent")), r.Header.Get("Tracestate")
 }
 
 // eventData gives the bytes of an event in a bulk: JSON stays JSON, text is

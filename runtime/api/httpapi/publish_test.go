@@ -2,8 +2,12 @@ package httpapi
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"mesh/runtime/api"
+	"mesh/runtime/stream"
 )
 
 // TestPublishErrors: what cannot be published is said with Dapr's codes.
@@ -40,5 +44,28 @@ func TestPublishErrors(t *testing.T) {
 	none := start(t, http.NotFoundHandler(), nil)
 	if got := do(t, "POST", none.url("/v1.0/publish/any/topic"), "x"); got.StatusCode != http.StatusBadRequest || !strings.Contains(got.text, "ERR_PUBSUB_NOT_CONFIGURED") {
 		t.Errorf("without any broker: %d %s", got.StatusCode, got.text)
+	}
+}
+
+// TestPublishedTraces: a message has the trace context of its request, or begins
+// a trace.
+func TestPublishedTraces(t *testing.T) {
+	const given = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	s := New(Options{})
+	traced := func(header string) string {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", http.NoBody)
+		r.Header.Set("Traceparent", header)
+		var p api.Publish
+		s.trace(r, &p)
+		return p.TraceParent
+	}
+	if got := traced(given); got != given {
+		t.Errorf("the trace is %s, want %s", got, given)
+	}
+	for _, header := range []string{"", "nonsense"} {
+		one, two := traced(header), traced(header)
+		if !stream.ValidTraceParent(one) || one == two {
+			t.Errorf("with %q traces begin as %s and %s", header, one, two)
+		}
 	}
 }
