@@ -185,6 +185,8 @@ func TestFiltersAreSaved(t *testing.T) {
 	if _, ok := kept["quotes"]; ok {
 		t.Error("the filter is not forgotten")
 	}
+	s.press("6", "F")
+	s.shows("`:save filter NAME` saves this one")
 	s.press("7", "F")
 	s.shows("there is nothing to filter here")
 }

@@ -24,7 +24,7 @@ func (m *model) savedKeys() []pane.Binding {
 				return pane.Say{Text: "there is nothing to filter here"}
 			}
 			if len(m.saved("")) == 0 {
-				return pane.Say{Text: "no filter is saved for this list: `:save NAME` saves the present one"}
+				return pane.Say{Text: "no filter is saved for this list: `:save filter NAME` saves this one"}
 			}
 			return pane.Prompt{Kind: pane.PromptFilter, Text: "@"}
 		}},
