@@ -26,7 +26,7 @@ const (
 // out.
 type Options struct {
 	Dir       string // of the project, absolute; file names in metadata start from it
-	Namespace string // default "default"
+	Namespace string // of the apps; may be empty
 	Log       *slog.Logger
 	Env       func(name string) (string, bool) // looks up an environment variable
 	Changed   func()                           // called when the condition of a component changed; must not block
@@ -60,9 +60,6 @@ type Live struct {
 // New makes a Live without components. Run must be called for degraded ones to
 // recover, and to close them all.
 func New(o Options) *Live {
-	if o.Namespace == "" {
-		o.Namespace = "default"
-	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}

@@ -1,6 +1,7 @@
 package component
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -104,7 +105,7 @@ func (o *Options) fill(value, app string) string {
 	return strings.NewReplacer(
 		"{uuid}", rand.Text(),
 		"{podName}", pod,
-		"{namespace}", o.Namespace+"."+app,
+		"{namespace}", cmp.Or(o.Namespace, "default")+"."+app,
 		"{appID}", app,
 	).Replace(value)
 }

@@ -46,7 +46,7 @@ type slot struct {
 		err   error // of the last attempt, or of the last ping
 		tries int
 		next  time.Time
-		busy  bool // an attempt or a ping is under way
+		busy  bool // an attempt is under way
 		own   bool // cur is of this very declaration
 		gone  bool // no set has the slot any more
 	}

@@ -274,19 +274,22 @@ func (p *Put) remove(key string) state.DeleteRequest {
 }
 
 // prefix gives what stands before the keys of the app, by the component's
-// keyPrefix: appid, name, namespace, none, or any other text as it is.
+// keyPrefix: appid, name, namespace, none, or any other text in lower case.
 func (s *State) prefix(sl *slot) string {
-	switch p := sl.property("keyPrefix"); strings.ToLower(p) {
+	switch p := strings.ToLower(sl.opt.fill(sl.property("keyPrefix"), s.app.id)); p {
 	case "", "appid":
 		return s.app.id + separator
 	case "name":
 		return s.name + separator
 	case "namespace":
+		if sl.opt.Namespace == "" { // as in a daprd that has none
+			return s.app.id + separator
+		}
 		return sl.opt.Namespace + "." + s.app.id + separator
 	case "none":
 		return ""
 	default:
-		return sl.opt.fill(p, s.app.id) + separator
+		return p + separator
 	}
 }
 

@@ -113,21 +113,33 @@ func TestBulkErrors(t *testing.T) {
 
 // TestKeyPrefix: keys are stored as Dapr stores them, so that data is shared
 // with what ran under Dapr.
+// TestKeyPrefix: keys stand in a store as a daprd writes them.
 func TestKeyPrefix(t *testing.T) {
-	for prefix, want := range map[string]string{
-		"": "app||k", "appid": "app||k", "name": "s||k", "namespace": "default.app||k", "none": "k", "mine": "mine||k",
+	for _, tc := range []struct{ namespace, prefix, want string }{
+		{"", "", "App||k"},
+		{"", "AppID", "App||k"},
+		{"", "name", "s||k"},
+		{"", "none", "k"},
+		{"", "Mine", "mine||k"},
+		{"", "{appID}-Mine", "app-mine||k"},
+		{"", "namespace", "App||k"},
+		{"shop", "namespace", "shop.App||k"},
+		{"shop", "appid", "App||k"},
 	} {
-		t.Run(prefix, func(t *testing.T) {
-			l := running(t, Options{})
+		t.Run(tc.namespace+" "+tc.prefix, func(t *testing.T) {
+			l := running(t, Options{Namespace: tc.namespace})
+			prefix, want := tc.prefix, tc.want
 			spec := declare("s", "state.sqlite", "connectionString", "state.db")
 			if prefix != "" {
 				spec.Metadata = append(spec.Metadata, resource.Property{Name: "keyprefix", Value: prefix})
 			}
-			apply(t, l, spec)
-			if err := l.App("app").State("s").Put(t.Context(), Put{Key: "k", Value: []byte("v")}); err != nil {
+			if err := l.Apply(t.Context(), Desired{Components: []resource.Component{spec}, Apps: []string{"App"}}); err != nil {
 				t.Fatal(err)
 			}
-			_, sl, done, err := use[any](l.App("app"), KindState, "s")
+			if err := l.App("App").State("s").Put(t.Context(), Put{Key: "k", Value: []byte("v")}); err != nil {
+				t.Fatal(err)
+			}
+			_, sl, done, err := use[any](l.App("App"), KindState, "s")
 			if err != nil {
 				t.Fatal(err)
 			}
