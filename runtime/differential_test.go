@@ -3,6 +3,7 @@ package runtime
 import (
 	"bytes"
 	"compress/gzip"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"maps"
@@ -306,30 +307,52 @@ func TestAsIfDirect(t *testing.T) {
 	if n, err := strconv.Atoi(os.Getenv("MESH_SHOTS")); err == nil {
 		shots = n
 	}
-	eachTransport(t, func(t *testing.T, m *mesh) {
-		g := &targetRange{}
-		srv := httptest.NewServer(g)
-		t.Cleanup(srv.Close)
-		m.sidecar(Options{AppID: "back", App: appchan.Options{Addr: srv.Listener.Addr().String(), MaxHeld: 10, Hold: patience}})
-		client := &http.Transport{DisableCompression: true}
-		defer client.CloseIdleConnections()
-		r := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // to be the same each time
-		for i := range shots {
-			s := random(r)
-			why := g.differs(t, m, client, srv.URL, s)
-			if why == "" {
-				continue
+	eachTransport(t, func(t *testing.T, m *mesh) { asIfDirect(t, m, "http", seed, shots) })
+	for _, protocol := range []string{"h2c", "https"} {
+		t.Run(protocol, func(t *testing.T) { asIfDirect(t, newMesh(t, stream.Auto), protocol, seed, shots/2) })
+	}
+}
+
+// asIfDirect does so with an app that speaks a protocol.
+func asIfDirect(t *testing.T, m *mesh, protocol string, seed uint64, shots int) {
+	t.Helper()
+	g := &targetRange{}
+	srv := httptest.NewUnstartedServer(g)
+	srv.Config.Protocols = new(http.Protocols)
+	srv.Config.Protocols.SetHTTP1(true)
+	srv.Config.Protocols.SetUnencryptedHTTP2(protocol == "h2c")
+	srv.Config.Protocols.SetHTTP2(protocol == "https")
+	if srv.EnableHTTP2 = protocol == "https"; srv.EnableHTTP2 {
+		srv.StartTLS()
+	} else {
+		srv.Start()
+	}
+	t.Cleanup(srv.Close)
+	m.sidecar(Options{AppID: "back", App: appchan.Options{Addr: srv.Listener.Addr().String(), Protocol: protocol, MaxHeld: 10, Hold: patience}})
+	client := &http.Transport{DisableCompression: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}} //nolint:gosec // of a test
+	defer client.CloseIdleConnections()
+	r := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // to be the same each time
+	for i := range shots {
+		s := random(r)
+		if protocol != "http" {
+			delete(s.Header, "Cookie") // HTTP/2 takes it apart at each semicolon
+			if s.Status == http.StatusNotModified {
+				delete(s.ReplyHeader, "Content-Type") // net/http sends it over HTTP/2 only
 			}
-			for again := true; again; { // as small as it still differs
-				again = false
-				for _, next := range s.smaller() {
-					if w := g.differs(t, m, client, srv.URL, next); w != "" {
-						s, why, again = next, w, true
-						break
-					}
+		}
+		why := g.differs(t, m, client, srv.URL, s)
+		if why == "" {
+			continue
+		}
+		for again := true; again; { // as small as it still differs
+			again = false
+			for _, next := range s.smaller() {
+				if w := g.differs(t, m, client, srv.URL, next); w != "" {
+					s, why, again = next, w, true
+					break
 				}
 			}
-			t.Fatalf("seed %d, shot %d: %.900s\n%s", seed, i, fmt.Sprintf("%+v", s), why)
 		}
-	})
+		t.Fatalf("seed %d, shot %d: %.900s\n%s", seed, i, fmt.Sprintf("%+v", s), why)
+	}
 }

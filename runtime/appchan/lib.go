@@ -12,6 +12,7 @@ import (
 	"net/textproto"
 	"net/url"
 	"slices"
+	"strconv"
 	"sync"
 
 	"mesh/runtime/flow"
@@ -105,7 +106,7 @@ func (p *passage) send(ctx context.Context, c *stream.Call, u *url.URL) (*stream
 		return nil, err
 	}
 	r := &stream.Reply{
-		Status: res.StatusCode, Header: res.Header, Length: res.ContentLength,
+		Status: res.StatusCode, Header: res.Header, Length: saidLength(res),
 		Body:    &receiving{leave: p.leave, flow: c.Flow, body: res.Body, request: body, cancel: cancel},
 		Trailer: func() http.Header { return res.Trailer },
 	}
@@ -121,6 +122,20 @@ func (p *passage) send(ctx context.Context, c *stream.Call, u *url.URL) (*stream
 	stream.StripHopByHop(res.Header)
 	c.Flow.Replied(res.StatusCode)
 	return r, nil
+}
+
+// saidLength gives the length that a reply says it has. Of one that says nothing,
+// because no body follows, net/http says 0, which a cache would believe.
+func saidLength(res *http.Response) int64 {
+	if res.StatusCode != http.StatusNotModified {
+		return res.ContentLength
+	}
+	if v := res.Header["Content-Length"]; len(v) == 1 {
+		if n, err := strconv.ParseInt(v[0], 10, 64); err == nil && n >= 0 {
+			return n
+		}
+	}
+	return -1
 }
 
 // headers gives the headers of the request.
