@@ -129,8 +129,7 @@ func faults(t *testing.T, m *mesh) {
 	if status, n, took, err := call(); status != http.StatusOK || n != 1000 || took < 50*time.Millisecond || err != nil {
 		t.Errorf("bandwidth: %d, %d bytes after %v, %v", status, n, took, err)
 	}
-	f.Set([]policy.Fault{{Name: "no", Abort: http.StatusTooManyRequests}})
-	f.Switch("no", false)
+	f.Set([]policy.Fault{{Name: "no", Abort: http.StatusTooManyRequests, Off: true}})
 	if status, n, _, err := call(); status != http.StatusOK || n != 1000 || err != nil {
 		t.Errorf("switched off: %d, %d bytes, %v", status, n, err)
 	}

@@ -46,16 +46,6 @@ func (b *Binding) Invoke(ctx context.Context, operation string, p Payload) (Payl
 	return Payload{Data: got.Data, ContentType: deref(got.ContentType), Metadata: got.Metadata}, nil
 }
 
-// Operations lists what an output binding can be asked for.
-func (b *Binding) Operations() ([]string, error) {
-	out, _, done, err := use[bindings.OutputBinding](b.app, KindBinding, b.name)
-	if err != nil {
-		return nil, err
-	}
-	defer done()
-	return names(out.Operations()), nil
-}
-
 // Inputs lists the input bindings that the app sees. Those that also are
 // output bindings and declare a direction without "input" are left out.
 func (a *App) Inputs() []string {

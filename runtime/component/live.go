@@ -3,7 +3,6 @@ package component
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -229,23 +228,6 @@ func (a *App) Metadata(kind Kind, component, name string) (string, error) {
 		return "", err
 	}
 	return e.property(name), nil
-}
-
-// Value finds the value of a property that is not one of a component, such as
-// a header of an HTTP endpoint: as it stands, from the environment, or from the
-// secret store of a name, which the app must see.
-func (a *App) Value(ctx context.Context, secretStore string, p resource.Property) (string, error) {
-	s := &slot{engine: a.live.engine, spec: resource.Component{SecretStore: secretStore}}
-	if secretStore != "" {
-		if e, err := a.live.set.Load().find(KindSecrets, a.id, secretStore); err == nil {
-			s.secrets = e.slot
-		}
-	}
-	v, err := s.value(ctx, p)
-	if err != nil {
-		return "", fmt.Errorf("reading %s: %w", p.Name, err)
-	}
-	return a.live.opt.fill(v, a.id), nil
 }
 
 // use holds a component of contrib for one request; the caller calls done.

@@ -355,13 +355,6 @@ func TestMetadata(t *testing.T) {
 	if s := status(t, l, "e"); !strings.Contains(s.Reason, "may not be used") {
 		t.Error(s.Reason)
 	}
-	header := resource.Property{Name: "token", Secret: resource.SecretRef{Name: "db", Key: "file"}}
-	if got, err := l.App("app").Value(t.Context(), "local", header); err != nil || got != "secret.db" {
-		t.Errorf("a header from a secret: %q, %v", got, err)
-	}
-	if _, err := l.App("app").Value(t.Context(), "nowhere", header); err == nil || !strings.Contains(err.Error(), "no secret store named nowhere") {
-		t.Errorf("got %v", err)
-	}
 	if got := l.App("app").Status(); len(got) != 6 || !slices.Contains(got[0].Capabilities, "ETAG") {
 		t.Errorf("app sees %+v", got)
 	}

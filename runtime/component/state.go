@@ -244,17 +244,6 @@ func (s *State) Query(ctx context.Context, q []byte, metadata map[string]string)
 	return page, nil
 }
 
-// Capabilities says what the store can do, in Dapr's words: ETAG,
-// TRANSACTIONAL, QUERY_API, TTL …
-func (s *State) Capabilities() ([]string, error) {
-	_, sl, done, err := use[state.Store](s.app, KindState, s.name)
-	if err != nil {
-		return nil, err
-	}
-	defer done()
-	return sl.report(nil).Capabilities, nil
-}
-
 func (p *Put) set(key string) state.SetRequest {
 	r := state.SetRequest{
 		Key: key, Value: p.Value, ETag: p.ETag, Metadata: p.Metadata,

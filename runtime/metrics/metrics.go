@@ -69,9 +69,6 @@ func New(appID string) *Registry {
 	return &Registry{appID: appID, families: map[string]*family{}}
 }
 
-// AppID gives the app whose sidecar is counted.
-func (r *Registry) AppID() string { return r.appID }
-
 // Gauge adds a value that is asked for whenever the metrics are read. It is for
 // whoever sets the registry up, before it is read.
 func (r *Registry) Gauge(m Metric, value func() float64) {

@@ -140,14 +140,6 @@ func stopAll(all []*running) {
 	}
 }
 
-// Kinds are the sources in use, in order.
-func (f *Finder) Kinds() []string {
-	if c := f.chain.Load(); c != nil {
-		return c.Kinds()
-	}
-	return nil
-}
-
 // Resolve gives what the first source that knows the app says; nothing when
 // there is no source.
 func (f *Finder) Resolve(ctx context.Context, appID string) ([]netip.AddrPort, error) {

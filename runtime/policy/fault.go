@@ -49,26 +49,6 @@ func (f *Faults) All() []Fault {
 	return nil
 }
 
-// Switch turns the fault of that name on or off and says whether there is one.
-func (f *Faults) Switch(name string, on bool) bool {
-	for {
-		old := f.set.Load()
-		if old == nil {
-			return false
-		}
-		fresh := append([]Fault(nil), *old...)
-		found := false
-		for i := range fresh {
-			if fresh[i].Name == name {
-				fresh[i].Off, found = !on, true
-			}
-		}
-		if !found || f.set.CompareAndSwap(old, &fresh) {
-			return found
-		}
-	}
-}
-
 // ErrCut is how a reply breaks off that a fault has cut.
 var ErrCut = errors.New("cut off by a fault of mesh.toml")
 

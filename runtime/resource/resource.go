@@ -140,9 +140,6 @@ type Resiliency struct {
 	Place      Place
 }
 
-// Visible says whether the policies hold for calls that an app makes.
-func (r *Resiliency) Visible(app string) bool { return visible(r.Scopes, app) }
-
 // Retry says how often and how fast something is tried again.
 type Retry struct {
 	Policy      string        // constant or exponential

@@ -128,28 +128,6 @@ func (b *Book) Lines(app string, after uint64, limit int) []state.Line {
 	return merge(views, total)
 }
 
-// Between gives the lines that were printed in a window of time, both ends
-// included, in the order in which they came.
-func (b *Book) Between(app string, from, to time.Time) []state.Line {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	var found []state.Line
-	for _, r := range b.rings {
-		if !r.is(app) {
-			continue
-		}
-		for i := range r.n {
-			// Two streams of one instance may be a little out of order, so
-			// every line is looked at.
-			if l := r.at(i); !l.At.Before(from) && !l.At.After(to) {
-				found = append(found, *l)
-			}
-		}
-	}
-	sort.Slice(found, func(i, j int) bool { return found[i].Seq < found[j].Seq })
-	return found
-}
-
 // Wait blocks until there is a line after the one with that number, or ctx
 // ends, and then gives the cause.
 func (b *Book) Wait(ctx context.Context, after uint64) error {

@@ -62,19 +62,6 @@ func TestLines(t *testing.T) {
 	}
 }
 
-func TestBetween(t *testing.T) {
-	b := New(Options{})
-	for i, text := range strings.Fields("a b c d e") {
-		b.Append("app", fmt.Sprint("app-", i%2), "stdout", text, time.Unix(int64(10-i), 0), false)
-	}
-	if got := texts(b.Between("", time.Unix(7, 0), time.Unix(9, 0))); got != "b c d" {
-		t.Errorf("in the window: %q", got)
-	}
-	if got := texts(b.Between("app-1", time.Unix(0, 0), time.Unix(9, 0))); got != "b d" {
-		t.Errorf("of one instance: %q", got)
-	}
-}
-
 func TestBounds(t *testing.T) {
 	b := New(Options{Lines: 3, Bytes: 10})
 	for _, text := range []string{"1", "2", "3", "4"} {

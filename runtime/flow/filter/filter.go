@@ -10,7 +10,7 @@
 // Terms beside each other must all hold. "or" and "|" give a choice, "!" and
 // "not" turn a term round, parentheses group. A word that is no term is looked
 // for in the names, the path and the error. Parse explains what it cannot read
-// and points at it; Complete proposes how a half-typed filter may go on.
+// and points at it; Language.Complete proposes how a half-typed filter may go on.
 package filter
 
 import (

@@ -222,7 +222,7 @@ func TestComplete(t *testing.T) {
 		"to:llm o":  {7, "ok"},
 		"to:orders": {0, ""},
 	} {
-		c := filter.Complete(text, known)
+		c := filter.Flows().Complete(text, known)
 		if c.From != want.from || (want.some != "" && !slices.Contains(c.Options, want.some)) || (want.some == "" && len(c.Options) > 0) {
 			t.Errorf("%q: %d %v, want %d with %q", text, c.From, c.Options, want.from, want.some)
 		}
@@ -242,6 +242,6 @@ func FuzzParse(f *testing.F) {
 		} else {
 			got.Match(&v)
 		}
-		filter.Complete(text, []flow.View{v})
+		filter.Flows().Complete(text, []flow.View{v})
 	})
 }

@@ -11,10 +11,6 @@ import (
 // *Error.
 func Parse(text string) (*Filter, error) { return Flows().Parse(text) }
 
-// Complete proposes what may stand at the end of a filter of flows. Values come
-// from the flows given, which are usually those on the screen.
-func Complete(text string, flows []flow.View) Completion { return Flows().Complete(text, flows) }
-
 // Flows gives the language in which flows are chosen.
 func Flows() *Language[flow.View] {
 	return &Language[flow.View]{
