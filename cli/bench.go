@@ -156,7 +156,7 @@ type target struct {
 	name, url string
 }
 
-// targets gives what can be measured of an app: its sidecar, the app through
+// benchTargets gives what can be measured of an app: its sidecar, the app through
 // it, and the app from another one's.
 func benchTargets(m *state.Mesh, app, path string) ([]target, error) {
 	callee := chooseApp(m, app)

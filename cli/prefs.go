@@ -28,7 +28,7 @@ type prefs struct {
 	filters map[string]string
 }
 
-// The themes of the screen.
+// themes are those of the screen.
 func themes() []string { return []string{"auto", "dark", "light", "none"} }
 
 // prefs reads the user's file; without one everything is as usual.

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"mesh/supervisor/logs"
 	"mesh/supervisor/state"
 )
 
@@ -75,7 +76,7 @@ func (s *Supervisor) withdrawShown(code, app string, long time.Duration) {
 
 // say adds a line of our own to an app's log.
 func (s *Supervisor) say(app, instance, format string, args ...any) {
-	s.o.Logs.Append(app, instance, "mesh", fmt.Sprintf(format, args...), time.Now(), false)
+	s.o.Logs.Append(app, instance, logs.StreamMesh, fmt.Sprintf(format, args...), time.Now(), false)
 }
 
 // Note tells the user something that is as it should be.

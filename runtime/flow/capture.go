@@ -108,8 +108,7 @@ func (f *Flow) Pass(d Dir, h Hop, p []byte) {
 	f.Mark(d, h, len(p))
 }
 
-// PassParts is Pass for a chunk that lies in pieces, behind a gRPC prefix when
-// that is not nil.
+// PassParts is Pass for a chunk that lies in pieces.
 func (f *Flow) PassParts(d Dir, h Hop, parts ...[]byte) {
 	if f == nil {
 		return

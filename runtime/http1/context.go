@@ -5,9 +5,9 @@ import (
 	"sync"
 )
 
-// connContext is the context of a connection's calls. It tells one Aborter at a
-// time of its end, as context.AfterFunc does, but allocates nothing for that: a
-// call looked after this way costs 3 % less.
+// connContext is the context of a connection's calls. It tells one at a time
+// of its end, as context.AfterFunc does, but allocates nothing for that: a call
+// looked after this way costs 3 % less.
 type connContext struct {
 	context.Context //nolint:containedctx // it is one
 
@@ -45,7 +45,7 @@ func (c *connContext) Watch(a interface{ Abort(why error) }) bool {
 	return true
 }
 
-// Unwatch ends what Watch began. It gives false when the Aborter has been told,
+// Unwatch ends what Watch began. It gives false when somebody has been told,
 // or is being told now.
 func (c *connContext) Unwatch() bool {
 	c.mu.Lock()

@@ -50,7 +50,7 @@ func (f *Faults) All() []Fault {
 }
 
 // ErrCut is how a reply breaks off that a fault has cut.
-var ErrCut = errors.New("cut off by a fault of mesh.toml")
+var ErrCut = errors.New("cut off by a fault")
 
 // Wrap puts the faults before next. Without any it costs one load per call.
 func (f *Faults) Wrap(next stream.Handler) stream.Handler {
@@ -93,7 +93,7 @@ func (f Fault) wrap(next stream.Handler) stream.Handler {
 }
 
 func (f Fault) refusal() *stream.Reply {
-	body := fmt.Sprintf(`{"errorCode":"ERR_FAULT","message":"answered by the fault %s of mesh.toml"}`, f.Name)
+	body := fmt.Sprintf(`{"errorCode":"ERR_FAULT","message":"answered by the fault %s"}`, f.Name)
 	return &stream.Reply{
 		Status: f.Abort, Length: int64(len(body)), Body: io.NopCloser(bytes.NewReader([]byte(body))),
 		Header: http.Header{"Content-Type": {"application/json"}, "Content-Length": {strconv.Itoa(len(body))}},

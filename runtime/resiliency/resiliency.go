@@ -71,7 +71,7 @@ func retryOf(r resource.Retry) *policy.Retry {
 		p.MaxInterval = r.MaxInterval
 	}
 	if r.HTTPCodes != "" || r.GRPCCodes != "" {
-		http, _ := codesOf(r.HTTPCodes) // checkResiliency has read them
+		http, _ := codesOf(r.HTTPCodes) // Check has read them
 		grpc, _ := codesOf(r.GRPCCodes)
 		p.Again = policy.AgainOn(http, grpc)
 	}
@@ -90,7 +90,7 @@ func breakerOf(app string, b resource.Breaker) *policy.Breaker {
 	// Without an expression Dapr opens after five failures in a row.
 	o := policy.BreakerOptions{Name: app, Failures: 6, Timeout: b.Timeout, Interval: b.Interval, Probes: b.MaxRequests}
 	if b.Trip != "" {
-		o.Trip, _ = policy.ParseTrip(b.Trip) // supply has checked it
+		o.Trip, _ = policy.ParseTrip(b.Trip) // so has Check
 	}
 	return policy.NewBreaker(o)
 }

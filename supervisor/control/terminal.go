@@ -95,7 +95,7 @@ func (s *Server) watchTerminal(w http.ResponseWriter, r *http.Request, t *consol
 func (s *Server) awaitEnd(ctx context.Context, name string) {
 	for m := s.o.Mesh.State(); ; {
 		i := Instance(m, name)
-		if i == nil || Over(i.Phase) {
+		if i == nil || over(i.Phase) {
 			return
 		}
 		version := m.Version
@@ -105,9 +105,9 @@ func (s *Server) awaitEnd(ctx context.Context, name string) {
 	}
 }
 
-// Over says whether an instance in that phase runs no process until somebody
+// over says whether an instance in that phase runs no process until somebody
 // asks for one.
-func Over(p state.Phase) bool {
+func over(p state.Phase) bool {
 	return p == state.Stopped || p == state.Done || p == state.Failed
 }
 

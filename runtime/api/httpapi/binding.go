@@ -49,12 +49,11 @@ func (s *Server) binding(w http.ResponseWriter, r *http.Request, name string) {
 		return
 	}
 	defer func() {
-		passing.endBody(w) // before the binding waits for its reader
-		closing := answer.Body.Close()
+		passing.endBody(w)      // before the binding waits for its reader
+		_ = answer.Body.Close() // all has come, or err says that it has not
 		if err != nil {
 			panic(http.ErrAbortHandler) // nobody may take what came for the whole answer
 		}
-		_ = closing // all has come
 	}()
 	if passing.call.Body != nil && passing.body.unread() {
 		passing.endBody(w) // nobody wants it; the head of the answer says what that means for the connection

@@ -63,8 +63,8 @@ func Curl(r *Record) (string, error) {
 	return b.String() + "\n", nil
 }
 
-// Sent says whether a header is one that a client sends by itself or that says
-// how one hop framed the bytes: then it is not sent again.
+// Sent says whether a header goes along when a call is made again: not one that a
+// client sends by itself, or that says how one hop framed the bytes.
 func Sent(key string) bool {
 	switch http.CanonicalHeaderKey(key) {
 	case "Content-Length", "Transfer-Encoding", "Connection", "Host", "Dapr-App-Id", "Dapr-Caller-App-Id", "Dapr-Callee-App-Id", "Traceparent", "Tracestate", "Expect":
