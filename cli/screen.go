@@ -46,7 +46,7 @@ func (e Env) screenOptions(p prefs, token func(ctx context.Context) (string, err
 	}
 	o := tui.Options{
 		Environ: e.Environ, NoColor: plain || theme == "none", Theme: theme, Keys: p.keys,
-		Edit: e.edit, Undo: e.undone, Invoke: again(token), Terminal: e.visit,
+		Version: control.ThisBuild().Version, Edit: e.edit, Undo: e.undone, Invoke: again(token), Terminal: e.visit,
 	}
 	if file, err := e.find(); err == nil {
 		o.Filters = shelf{file: filepath.Join(filepath.Dir(file), ".mesh", "filters.toml"), own: p.filters}

@@ -67,7 +67,7 @@ func (m *model) entrance(caller, callee string) string {
 
 // copyFlow copies or exports a flow without waiting for it.
 func (m *model) copyFlow(c pane.Copy) tea.Cmd {
-	flows, dir := m.flows, m.exports()
+	flows, dir, version := m.flows, m.exports(), m.opt.Version
 	base := ""
 	for i := range m.world.Flows {
 		if v := &m.world.Flows[i]; v.ID == c.Flow {
@@ -75,7 +75,7 @@ func (m *model) copyFlow(c pane.Copy) tea.Cmd {
 		}
 	}
 	return func() tea.Msg {
-		text, ext, err := render(flows, c, base)
+		text, ext, err := render(flows, c, base, version)
 		if err != nil {
 			return exported{err: err}
 		}
@@ -98,8 +98,8 @@ func (m *model) copyFlow(c pane.Copy) tea.Cmd {
 	}
 }
 
-// render gives a flow in the form that is asked for.
-func render(flows Flows, c pane.Copy, base string) (text []byte, ext string, err error) {
+// render gives a flow in the form that is asked for. version is that of mesh.
+func render(flows Flows, c pane.Copy, base, version string) (text []byte, ext string, err error) {
 	if c.As == pane.FormatBytes {
 		b, ok := flows.Body(c.Flow, c.Span.Dir, c.Span.From, c.Span.To)
 		if !ok {
@@ -125,7 +125,7 @@ func render(flows Flows, c pane.Copy, base string) (text []byte, ext string, err
 	case pane.FormatNDJSON:
 		err = export.NDJSON(&out, &r)
 	case pane.FormatHAR, pane.FormatBytes:
-		err = export.HAR(&out, "1", r)
+		err = export.HAR(&out, version, r)
 	}
 	return out.Bytes(), string(c.As), err
 }

@@ -44,7 +44,7 @@ func exportedFile(t *testing.T, dir, ext string) []byte {
 }
 
 func TestCopiesAndExports(t *testing.T) {
-	s := open(t, 120, 40, Options{NoColor: true})
+	s := open(t, 120, 40, Options{NoColor: true, Version: "v1.2"})
 	dir := s.project()
 	s.press("2", "enter", "[", "y")
 	s.shows("copied, and written to .mesh/exports/8f3c1d2e3f405162-reply-")
@@ -63,9 +63,14 @@ func TestCopiesAndExports(t *testing.T) {
 		t.Errorf("%d lines of NDJSON, want one for each chunk of each hop", len(lines))
 	}
 	s.press("x")
-	var har struct{ Log struct{ Entries []any } }
-	if err := json.Unmarshal(exportedFile(t, dir, "har"), &har); err != nil || len(har.Log.Entries) != 1 {
-		t.Errorf("HAR with %d entries: %v", len(har.Log.Entries), err)
+	var har struct {
+		Log struct {
+			Creator struct{ Version string }
+			Entries []any
+		}
+	}
+	if err := json.Unmarshal(exportedFile(t, dir, "har"), &har); err != nil || len(har.Log.Entries) != 1 || har.Log.Creator.Version != "v1.2" {
+		t.Errorf("HAR with %d entries, made by %q: %v", len(har.Log.Entries), har.Log.Creator.Version, err)
 	}
 	s.press("2", "down", "enter", "y") // nothing was captured of it
 	s.shows("not captured")

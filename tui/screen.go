@@ -24,6 +24,7 @@ type Options struct {
 	Theme    string           // dark, light or auto; "": auto, which asks the terminal
 	Keys     Keys             // other keys than usual; CheckKeys says whether they are fine
 	Filters  Filters          // nil: filters are not kept
+	Version  string           // of mesh, for exports
 	Attached bool             // the mesh belongs to another process: quitting asks whether to stop it
 	Now      func() time.Time // nil: time.Now
 
