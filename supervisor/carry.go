@@ -207,6 +207,7 @@ func (s *Supervisor) replace(ctx context.Context, e *edit, left []*unit, rebuild
 		for _, id := range rebuild {
 			failed = errors.Join(failed, s.remake(e.mesh, id))
 		}
+		s.publish() // whoever applied the edit sees it at once
 	})
 	return errors.Join(err, failed)
 }
