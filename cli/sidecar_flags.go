@@ -85,7 +85,7 @@ func (f *sidecarFlags) add(fs *pflag.FlagSet) {
 	fs.StringVar(&f.balance, "balance", "round-robin", "how calls to an app are spread over its instances: round-robin or least-in-flight")
 	fs.Var(&f.http, "dapr-http-port", "port of the HTTP API")
 	fs.Var(&f.grpc, "dapr-grpc-port", "port of the gRPC API")
-	fs.Var(&f.internal, "dapr-internal-grpc-port", "port for other sidecars (default: one derived from app id and folder)")
+	fs.Var(&f.internal, "dapr-internal-grpc-port", "port for other sidecars (default: one derived from app id and folder, so that it stays when it is started again there)")
 	fs.StringVar(&f.listen, "dapr-listen-addresses", "", "addresses of both APIs, separated by commas (default 127.0.0.1)")
 	fs.StringVar(&f.internalListen, "dapr-internal-grpc-listen-address", "", "address for other sidecars (default: as --mdns-interface needs)")
 	fs.Var(&f.public, "dapr-public-port", "port that tells only health and metadata, without a token")

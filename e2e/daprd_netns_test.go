@@ -34,8 +34,9 @@ func TestHostsWithDaprd(t *testing.T) {
 	for _, h := range []host{a, b} {
 		h.app("127.0.0.1", "8080")
 	}
+	folder := t.TempDir()
 	mesh := func(h host, id string, http int) *alone {
-		return h.sidecar("--app-id", id, "--app-port", "8080", "--mdns-interface", "all", "--dapr-http-port", strconv.Itoa(http))
+		return h.sidecarIn(folder, "--app-id", id, "--app-port", "8080", "--mdns-interface", "all", "--dapr-http-port", strconv.Itoa(http))
 	}
 	ours, others := map[string]*alone{}, map[string]*alone{}
 	place := map[string]host{}

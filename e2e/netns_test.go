@@ -51,7 +51,14 @@ func twoHosts(t *testing.T) (a, b host) {
 
 // sidecar runs a sidecar by itself on the host.
 func (h host) sidecar(args ...string) *alone {
-	return sidecar(h.t, "/usr/bin/env", []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"},
+	h.t.Helper()
+	return h.sidecarIn(h.t.TempDir(), args...)
+}
+
+// sidecarIn starts it in a folder.
+func (h host) sidecarIn(dir string, args ...string) *alone {
+	h.t.Helper()
+	return sidecarIn(h.t, dir, "/usr/bin/env", []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"},
 		append([]string{"ip", "netns", "exec", h.name, meshBinary, "sidecar"}, args...)...)
 }
 

@@ -25,11 +25,18 @@ type alone struct {
 	over chan struct{}
 }
 
-// sidecar starts the binary, under that name, with flags.
+// sidecar starts the binary, under that name, with flags, in a folder of its own.
 func sidecar(t *testing.T, binary string, env []string, args ...string) *alone {
 	t.Helper()
+	return sidecarIn(t, t.TempDir(), binary, env, args...)
+}
+
+// sidecarIn starts it in a folder: one that is started again where it was before
+// listens for others at the port that they have in mind.
+func sidecarIn(t *testing.T, dir, binary string, env []string, args ...string) *alone {
+	t.Helper()
 	a := &alone{t: t, cmd: exec.Command(binary, args...), out: &output{}, over: make(chan struct{})}
-	a.cmd.Dir, a.cmd.Env = t.TempDir(), env // the environment may be almost empty
+	a.cmd.Dir, a.cmd.Env = dir, env // the environment may be almost empty
 	a.cmd.Stdout, a.cmd.Stderr, a.cmd.WaitDelay = a.out, a.out, time.Second
 	if err := a.cmd.Start(); err != nil {
 		t.Fatal(err)
