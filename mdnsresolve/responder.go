@@ -16,7 +16,7 @@ import (
 
 const (
 	sweepEvery = time.Second
-	scanEvery  = time.Second // costs about a tenth of a millisecond
+	scanEvery  = 2 * time.Second // costs about a tenth of a millisecond
 	// repeatAfter is when an announcement is said again, for those that missed it.
 	repeatAfter = time.Second
 )

@@ -230,7 +230,7 @@ func (s *Supervisor) Run(ctx context.Context) error {
 		s.reload(life)
 	})
 
-	usage := time.NewTicker(time.Second)
+	usage := time.NewTicker(usageEvery)
 	defer usage.Stop()
 	done := make(chan struct{})
 	asked, quit := ctx.Done(), s.quit
