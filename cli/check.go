@@ -46,9 +46,11 @@ func check(env Env, asJSON bool) error {
 		return err
 	}
 	var declared resource.Errors
+	components := 0
 	if err == nil {
-		if err := supervisor.Resources(m); err != nil && !errors.As(err, &declared) {
-			return err
+		var wrong error
+		if components, wrong = supervisor.Resources(m); wrong != nil && !errors.As(wrong, &declared) {
+			return wrong
 		}
 	}
 	if asJSON {
@@ -82,7 +84,7 @@ func check(env Env, asJSON bool) error {
 		name = rel
 	}
 	_, err = fmt.Fprintf(env.Stdout, "%s is good: %s, %s, %s\n", name,
-		plural(len(m.Apps), "app"), plural(instances, "instance"), plural(len(m.Components), "component"))
+		plural(len(m.Apps), "app"), plural(instances, "instance"), plural(components, "component"))
 	if err == nil && len(m.Apps) == 0 {
 		_, err = fmt.Fprintf(env.Stderr, "warning: %s declares no apps, so there is nothing to run; an app is a table such as [apps.web]\n", name)
 	}

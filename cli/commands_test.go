@@ -295,7 +295,9 @@ func TestExportOfInvocations(t *testing.T) {
 func TestCheck(t *testing.T) {
 	s := newShell(t)
 	s.file("mesh.toml", "name = \"shop\"\n\n[apps.orders]\ncommand = \"true\"\ninstances = 2\n")
-	s.says(0, words("check"), "mesh.toml is good: 1 app, 2 instances")
+	s.says(0, words("check"), "mesh.toml is good: 1 app, 2 instances, 0 components")
+	s.file("components/store.yaml", "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: {name: store}\nspec: {type: state.in-memory, version: v1}\n")
+	s.says(0, words("check"), "mesh.toml is good: 1 app, 2 instances, 1 component\n")
 	s.file("mesh.toml", "name = \"shop\"\n")
 	if _, errs, code := s.run("check"); code != 0 || !strings.Contains(errs, "warning: mesh.toml declares no apps") {
 		t.Errorf("a file without apps: %d %q", code, errs)

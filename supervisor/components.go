@@ -46,10 +46,19 @@ type supplies struct {
 }
 
 // Resources reads what a mesh declares for Dapr's building blocks and says what
-// can never work: the error has every mistake, each with its place.
-func Resources(m *config.Mesh) error {
-	_, err := supply(m)
-	return err
+// can never work: the error has every mistake, each with its place. It gives the
+// number of components, those that stand in for missing ones not counted.
+func Resources(m *config.Mesh) (components int, err error) {
+	s, err := supply(m)
+	if err != nil {
+		return 0, err
+	}
+	for i := range s.want.Components {
+		if s.want.Components[i].Place != (resource.Place{}) {
+			components++
+		}
+	}
+	return components, nil
 }
 
 // supply puts the declarations of mesh.toml and of the resources folders
