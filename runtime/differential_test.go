@@ -309,7 +309,7 @@ func TestAsIfDirect(t *testing.T) {
 	}
 	eachTransport(t, func(t *testing.T, m *mesh) { asIfDirect(t, m, "http", seed, shots) })
 	for _, protocol := range []string{"h2c", "https"} {
-		t.Run(protocol, func(t *testing.T) { asIfDirect(t, newMesh(t, stream.Auto), protocol, seed, shots/2) })
+		t.Run(protocol, func(t *testing.T) { asIfDirect(t, newMesh(t, stream.Auto), protocol, seed, shots/4) })
 	}
 }
 

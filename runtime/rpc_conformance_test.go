@@ -64,6 +64,9 @@ func rpcUnary(t *testing.T, m *mesh) {
 			t.Errorf("%d bytes: %d came back, %v", len(body), len(res.GetPayload().GetBody()), err)
 		}
 	}
+	if res, err := client.UnaryCall(m.to("nobody", "dapr-callee-app-id", "back"), &pb.SimpleRequest{}); err != nil || res.GetUsername() != "echo" {
+		t.Errorf("dapr-callee-app-id does not count more than dapr-app-id: %v", err)
+	}
 	if _, err := client.EmptyCall(m.to("back"), &pb.Empty{}); status.Code(err) != codes.Unimplemented {
 		t.Errorf("a method that the app does not have: %v", err)
 	}

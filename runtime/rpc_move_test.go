@@ -195,3 +195,34 @@ func TestRPCPeerWithoutItsAppIsPassedOver(t *testing.T) {
 		})
 	}
 }
+
+// TestRPCWaitsForWhoeverIsReadyFirst: a call that finds no instance ready does not
+// wait at one of them while another comes up.
+func TestRPCWaitsForWhoeverIsReadyFirst(t *testing.T) {
+	onRPC(t, func(t *testing.T, m *mesh) {
+		for first, name := range []string{"one", "two"} { // whoever's turn it is
+			client := pb.NewTestServiceClient(m.dial())
+			var all []*Sidecar
+			for _, name := range []string{"one", "two"} {
+				_, addr := called(name).listen(t, "")
+				s := m.sidecar(rpcOptions("back", name, addr))
+				s.App().Hold("restarting")
+				all = append(all, s)
+			}
+			answer := make(chan string, 1)
+			go func() {
+				res, err := client.UnaryCall(m.to("back"), &pb.SimpleRequest{})
+				must(t, err)
+				answer <- res.GetUsername()
+			}()
+			eventually(t, "the call to be held", func() bool { return all[0].App().Stats().Waiting+all[1].App().Stats().Waiting == 1 })
+			all[first].App().Open()
+			if who := soon(t, "the held call", answer); who != name {
+				t.Errorf("%s answers", who)
+			}
+			for _, s := range all {
+				s.Leave()
+			}
+		}
+	})
+}
