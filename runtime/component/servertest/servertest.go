@@ -8,8 +8,8 @@ package servertest
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -201,19 +201,23 @@ func (s *Server) wait() {
 	_ = s.alive.Close()
 }
 
-// FreePort gives a port on which nothing listens now.
+// FreePort gives a port on which nothing listens now. It is none that the kernel
+// gives the near ends of connections, which might take it before the server listens
+// or while the server is away.
 func FreePort(tb testing.TB) int {
 	tb.Helper()
-	l, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		tb.Fatal(err)
+	const first, number, tries = 10_000, 10_000, 100
+	var err error
+	for range tries {
+		port := first + rand.IntN(number) //nolint:gosec // no secret
+		var l *net.TCPListener
+		if l, err = net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port}); err == nil {
+			_ = l.Close()
+			return port
+		}
 	}
-	defer l.Close()
-	addr, ok := l.Addr().(*net.TCPAddr)
-	if !ok {
-		tb.Fatal(errors.New("no TCP address"))
-	}
-	return addr.Port
+	tb.Fatalf("no port is free: %v", err)
+	return 0
 }
 
 // folder makes a folder for a server's data; when another user runs the server,
