@@ -245,12 +245,13 @@ func (es Errors) Error() string {
 	return strings.Join(texts, "\n\n")
 }
 
-// From gives the same mistakes with places as Place.From has them.
+// From gives the same mistakes with places as Place.From has them, in hints, too.
 func (es Errors) From(dir string) Errors {
 	short := make(Errors, len(es))
 	for i, e := range es {
 		here := *e
 		here.Place = e.Place.From(dir)
+		here.Hint = strings.ReplaceAll(e.Hint, filepath.Clean(dir)+string(filepath.Separator), "")
 		short[i] = &here
 	}
 	return short

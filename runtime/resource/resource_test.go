@@ -269,7 +269,8 @@ func FuzzParse(f *testing.F) {
 func TestErrorsFromAFolder(t *testing.T) {
 	at := func(file string) *Error { return &Error{Place: Place{File: file, Line: 1, Column: 2}, Msg: "x"} }
 	all := Errors{at("/shop/components/a.yaml"), at("/shopping/a.yaml")}
-	if got, want := all.From("/shop").Error(), "components/a.yaml:1:2: x\n\n/shopping/a.yaml:1:2: x"; got != want {
+	all[1].Hint = "see /shop/b.yaml:3:4"
+	if got, want := all.From("/shop").Error(), "components/a.yaml:1:2: x\n\n/shopping/a.yaml:1:2: x\n  see b.yaml:3:4"; got != want {
 		t.Errorf("from the folder the mistakes are\n%s, want\n%s", got, want)
 	}
 	if got := all[0].Place.File; got != "/shop/components/a.yaml" {
