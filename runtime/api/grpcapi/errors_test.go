@@ -79,9 +79,8 @@ func TestErrorsAreDaprs(t *testing.T) {
 						t.Errorf("the domain is %q", d.GetDomain())
 					}
 				case *errdetails.BadRequest:
-					for _, v := range d.GetFieldViolations() {
-						text += "; " + v.GetField() + ": " + v.GetDescription()
-					}
+					v := d.GetFieldViolations()[0]
+					text += "; " + v.GetField() + ": " + v.GetDescription()
 				case *errdetails.ResourceInfo:
 					text += "; " + d.GetResourceType() + " " + d.GetResourceName()
 				}
