@@ -36,11 +36,11 @@ type Handler func(ctx context.Context, m *Message) error
 // Publish sends a message.
 func (p *PubSub) Publish(ctx context.Context, m *Message) error {
 	for {
-		broker, _, done, err := use[pubsub.PubSub](p.app, KindPubSub, p.name)
+		broker, s, done, err := use[pubsub.PubSub](p.app, KindPubSub, p.name)
 		if err != nil {
 			return err
 		}
-		err = broker.Publish(ctx, p.request(m))
+		err = s.audience.publish(ctx, m.Topic, func() error { return broker.Publish(ctx, p.request(m)) })
 		done()
 		if !errors.Is(err, errGone) {
 			return err
@@ -149,7 +149,12 @@ func (p *PubSub) attach(ctx context.Context, s *slot, topic string, metadata map
 		s.release(u)
 		return nil, nil, fmt.Errorf("subscribing to %s of %s: %w", topic, p.name, err)
 	}
+	leave := func() {}
+	if m, ok := u.raw.(absentee); ok {
+		leave = s.audience.join(m, topic)
+	}
 	return u, func() {
+		leave()
 		d, ok := u.raw.(drainer)
 		if ok && ctx.Err() == nil && !p.app.live.set.Load().has(s) {
 			d.drain(ctx, topic, md[pubsub.RuntimeConsumerIDKey])

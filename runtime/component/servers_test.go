@@ -172,6 +172,7 @@ func TestRabbitMQ(t *testing.T) {
 	apply(t, l, declare("pubsub", "pubsub.rabbitmq", "connectionString", "amqp://guest:guest@"+s.Addr, "requeueInFailure", "true", "durable", "true", "deliveryMode", "2"))
 	t.Run("pubsub", func(t *testing.T) { testPubSub(t, l) })
 	t.Run("refuses", func(t *testing.T) { testRabbitMQRefuses(t, s.Addr) })
+	t.Run("forgets", func(t *testing.T) { testRabbitMQForgets(t, s.Addr) })
 }
 
 // testRabbitMQRefuses: a message that the server does not confirm is an error of

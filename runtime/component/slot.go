@@ -51,6 +51,8 @@ type slot struct {
 		gone  bool // no set has the slot any more
 	}
 
+	audience audience
+
 	reading struct {
 		sync.Mutex
 		units map[string]*unit // by app: what its subscriptions read from
