@@ -137,17 +137,14 @@ func (a *API) stateError(err error, store string, code Code, what string) *Error
 		e.Details = []Detail{wrong, resourceInfo("state", store), info("DAPR_STATE_ILLEGAL_KEY")}
 		return e
 	}
+	e := Wrap(code, err, "%s: %v", what, err)
 	if tag, ok := errors.AsType[*component.ETagError](err); ok {
-		if tag.Mismatch {
-			e := Wrap(code, err, "%s: possible etag mismatch. error from state store: %v", what, err)
-			e.HTTP, e.GRPC = 409, grpcAborted
-			return e
-		}
-		e := Wrap(code, err, "%s: invalid etag value: %v", what, err)
 		e.HTTP, e.GRPC = 400, grpcInvalidArgument
-		return e
+		if tag.Mismatch {
+			e.HTTP, e.GRPC = 409, grpcAborted
+		}
 	}
-	return Wrap(code, err, "%s: %v", what, err)
+	return e
 }
 
 func putKeys(puts []StatePut) string {

@@ -42,7 +42,10 @@ func TestErrorsAreDaprs(t *testing.T) {
 			return second(c.SaveState(ctx, &runtimev1.SaveStateRequest{StoreName: "memory", States: []*commonv1.StateItem{
 				{Key: "a", Value: []byte("1"), Etag: &commonv1.Etag{Value: "4711"}, Options: &commonv1.StateOptions{Concurrency: commonv1.StateOptions_CONCURRENCY_FIRST_WRITE}},
 			}}))
-		}, codes.Aborted, ""},
+		}, codes.Aborted, "failed saving state in state store memory: possible etag mismatch. error from state store: state not exist or expired for key=me||a; ERR_STATE_SAVE map[]"},
+		{"an operation that no transaction has", all, func(ctx context.Context, c runtimev1.DaprClient) error {
+			return second(c.ExecuteStateTransaction(ctx, &runtimev1.ExecuteStateTransactionRequest{StoreName: "memory", Operations: []*runtimev1.TransactionalStateOperation{{OperationType: "dance"}}}))
+		}, codes.Unimplemented, "operation type dance not supported; ERR_NOT_SUPPORTED_STATE_OPERATION map[]"},
 		{"a query that the store has not", all, func(ctx context.Context, c runtimev1.DaprClient) error {
 			return second(c.QueryStateAlpha1(ctx, &runtimev1.QueryStateRequest{StoreName: "memory", Query: "{}"}))
 		}, codes.Internal, "state store does not support querying; state memory; DAPR_STATE_QUERYING_NOT_SUPPORTED map[]"},
@@ -61,12 +64,12 @@ func TestErrorsAreDaprs(t *testing.T) {
 		{"a secret out of scope", all, getSecret("secrets", "other"), codes.PermissionDenied, `access denied by policy to get "other" from "secrets"`},
 		{"configuration without stores", none, func(ctx context.Context, c runtimev1.DaprClient) error {
 			return second(c.GetConfiguration(ctx, &runtimev1.GetConfigurationRequest{StoreName: "any"}))
-		}, codes.FailedPrecondition, "configuration stores not configured"},
+		}, codes.FailedPrecondition, "configuration stores not configured; ERR_CONFIGURATION_STORE_NOT_CONFIGURED map[]"},
 		{"a lock without stores", none, lock("any", 1), codes.FailedPrecondition, "lock store is not configured"},
 		{"a lock for no time", all, lock("any", 0), codes.InvalidArgument, "ExpiryInSeconds is not positive in lock store any"},
 		{"an unknown binding", all, func(ctx context.Context, c runtimev1.DaprClient) error {
 			return second(c.InvokeBinding(ctx, &runtimev1.InvokeBindingRequest{Name: "nope", Operation: "get"}))
-		}, codes.Internal, "error invoking output binding nope: couldn't find output binding nope"},
+		}, codes.Internal, "error invoking output binding nope: couldn't find output binding nope; ERR_INVOKE_OUTPUT_BINDING map[]"},
 	} {
 		t.Run(tc.what, func(t *testing.T) {
 			st := status.Convert(tc.call(t.Context(), tc.at))

@@ -7,7 +7,6 @@ import (
 	commonv1 "github.com/dapr/dapr/pkg/proto/common/v1"
 	runtimev1 "github.com/dapr/dapr/pkg/proto/runtime/v1"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/emptypb"
 
 	"mesh/runtime/api"
@@ -74,7 +73,9 @@ func (s *Server) ExecuteStateTransaction(ctx context.Context, req *runtimev1.Exe
 		case "delete":
 			all[i].Delete = true
 		default:
-			return nil, status.Errorf(codes.Unimplemented, "operation type %s not supported", o.GetOperationType())
+			e := api.Errorf(api.ErrStateOperation, "operation type %s not supported", o.GetOperationType())
+			e.GRPC = uint32(codes.Unimplemented)
+			return nil, e
 		}
 	}
 	return done(s.o.API.TransactState(ctx, req.GetStoreName(), all, req.GetMetadata()))

@@ -38,7 +38,10 @@ func statusOf(err error) error {
 		code = codes.DeadlineExceeded
 	}
 	st := status.New(code, e.Message)
-	details := make([]protoadapt.MessageV1, 0, len(e.Details))
+	details := make([]protoadapt.MessageV1, 0, max(1, len(e.Details)))
+	if len(e.Details) == 0 && tellsCode(e.Code) {
+		details = append(details, &errdetails.ErrorInfo{Reason: string(e.Code), Domain: "dapr.io"})
+	}
 	for _, d := range e.Details {
 		switch d.Type {
 		case "ErrorInfo":
@@ -54,6 +57,18 @@ func statusOf(err error) error {
 		st = with
 	}
 	return st.Err()
+}
+
+// tellsCode says whether an error without details tells its code in one, as from a
+// daprd; HTTP has a field for the code.
+func tellsCode(c api.Code) bool {
+	switch c { //nolint:exhaustive // the others do not
+	case api.ErrStateGet, api.ErrStateBulkGet, api.ErrStateSave, api.ErrStateDelete, api.ErrStateTransaction, api.ErrStateOperation,
+		api.ErrInvokeOutputBinding, api.ErrConfigurationGet, api.ErrConfigurationSubscribe,
+		api.ErrConfigurationStoreNotConfigured, api.ErrConfigurationStoreNotFound:
+		return true
+	}
+	return false
 }
 
 // maxErrorText is how much of a body an error tells, as in Dapr.
