@@ -166,6 +166,28 @@ func TestLogsAreFiltered(t *testing.T) {
 	s.hides("attempt")
 }
 
+func TestRecordsInJSONAreReadable(t *testing.T) {
+	s := open(t, 100, 24, Options{NoColor: true})
+	s.mesh.print("bill", "stdout", `{"time":"2026-01-02T15:04:05Z","level":"ERROR","msg":"paying","order":7,"why":"no money"}`)
+	s.mesh.print("bill", "stdout", `{"level":30,"msg":"listening"}`)
+	s.mesh.print("bill", "stdout", `{"order":7}`)
+	s.tick()
+	s.shows(`ERROR paying  order=7  why="no money"`) // below the apps, too
+	s.press("4")
+	s.shows(`ERROR paying  order=7  why="no money"`, "INFO listening", `{"order":7}`)
+	s.press("v")
+	s.shows(`"level":"ERROR","msg":"paying"`)
+	s.press("v", "/")
+	s.text("why=")
+	s.press("enter")
+	s.shows("▸ERROR paying")
+	s.press("&")
+	s.text("level:error")
+	s.press("enter")
+	s.shows("ERROR paying")
+	s.hides("listening")
+}
+
 func TestLinesAreMarkedAndCleared(t *testing.T) {
 	s := open(t, 100, 12, Options{NoColor: true})
 	s.press("4", "g", "b", "G")

@@ -6,6 +6,7 @@ import (
 
 	"mesh/runtime/flow/filter"
 	"mesh/supervisor/state"
+	"mesh/tui/decode"
 	"mesh/tui/grid"
 )
 
@@ -59,6 +60,7 @@ func lineLanguage() *filter.Language[state.Line] {
 			"app":    texts("the app or the instance", ":orders", func(l *state.Line) []string { return []string{l.App, l.Instance} }),
 			"stream": texts("stdout, stderr, mesh or mark", ":stderr", func(l *state.Line) []string { return []string{l.Stream} }),
 			"text":   texts("what the line says", "~timeout", func(l *state.Line) []string { return []string{grid.Plain(l.Text)} }),
+			"level":  texts("of a line that is a record in JSON", ":error", levelOf),
 			"at":     {About: "written at a time of day", Example: ":15:04:05", Span: func(l *state.Line) (from, to time.Time) { return l.At, l.At }},
 		},
 		Flags: map[string]func(*state.Line) bool{
@@ -104,4 +106,12 @@ func edgeLanguage() *filter.Language[edge] {
 		},
 		Text: func(e *edge) []string { return []string{e.from, e.to} },
 	}
+}
+
+// levelOf gives the level that a line says of itself.
+func levelOf(l *state.Line) []string {
+	if r, ok := decode.ReadRecord(l.Text); ok && r.Level != "" {
+		return []string{r.Level}
+	}
+	return nil
 }

@@ -2,8 +2,10 @@ package pane
 
 import (
 	"slices"
+	"strings"
 
 	"mesh/supervisor/state"
+	"mesh/tui/decode"
 	"mesh/tui/grid"
 )
 
@@ -67,7 +69,7 @@ func drawLast(area grid.Area, lines []state.Line, names int, t *Theme) {
 	}
 	for y := range lines {
 		x := drawMargin(area, y, &lines[y], names, t)
-		area.Sub(x, y, w-x, 1).ANSI(0, 0, lines[y].Text, ground(&lines[y], t), 0)
+		area.Sub(x, y, w-x, 1).ANSI(0, 0, inWords(&lines[y], t), ground(&lines[y], t), 0)
 	}
 }
 
@@ -88,6 +90,36 @@ func drawMargin(area grid.Area, y int, l *state.Line, names int, t *Theme) (x in
 	}
 	area.Rune(x, y, r, st)
 	return x + 2
+}
+
+// inWords gives the text of a line as it is shown: as it was printed, or what it
+// says when it is a record in JSON.
+func inWords(l *state.Line, t *Theme) string {
+	if l.Partial {
+		return l.Text
+	}
+	r, ok := decode.ReadRecord(l.Text)
+	if !ok {
+		return l.Text
+	}
+	var b strings.Builder
+	if r.Level != "" {
+		st := t.Info
+		switch r.Level {
+		case "error", "fatal", "panic", "critical":
+			st = t.Bad.Bold()
+		case "warn":
+			st = t.Warn.Bold()
+		case "debug", "trace":
+			st = t.Dim
+		}
+		b.WriteString(grid.Styled(strings.ToUpper(r.Level), st) + " ")
+	}
+	b.WriteString(r.Message)
+	for _, f := range r.Fields {
+		b.WriteString("  " + grid.Styled(f.Key+"=", t.Dim) + f.Value)
+	}
+	return b.String()
 }
 
 // ground gives the style in which the text of a line begins.

@@ -22,6 +22,7 @@ type Logs struct {
 	cur     uint64 // number of the selected line; 0: none, as while following
 	wrap    bool
 	times   bool
+	printed bool            // records in JSON are shown as they were printed
 	left    int             // columns scrolled to the right, when not wrapping
 	seek    time.Time       // the moment to go to when there are lines; zero: none
 	patient int             // how often it may still be that its lines have not come yet
@@ -152,7 +153,7 @@ func (l *Logs) find(step int) Action {
 func (l *Logs) hit(i, step int) (line int, ok bool) {
 	all := l.list()
 	for i += step; i >= 0 && i < len(all); i += step {
-		if grid.Find(all[i].Text, l.search) {
+		if grid.Find(l.text(&all[i]), l.search) {
 			return i, true
 		}
 	}
@@ -171,7 +172,15 @@ func (l *Logs) rows(line *state.Line) int {
 	if !l.wrap {
 		return 1
 	}
-	return grid.Lines(line.Text, l.wide)
+	return grid.Lines(l.text(line), l.wide)
+}
+
+// text gives a line as it is shown.
+func (l *Logs) text(line *state.Line) string {
+	if l.printed {
+		return line.Text
+	}
+	return inWords(line, l.w.Theme)
 }
 
 // apps gives the choices: all, then every app.

@@ -59,7 +59,7 @@ const clock = "15:04:05.000"
 func (l *Logs) drawLine(body grid.Area, y int, line *state.Line, names, margin int) int {
 	w, _ := body.Size()
 	t := l.w.Theme
-	text := line.Text
+	text := l.text(line)
 	if l.search != "" {
 		text = grid.Highlight(text, l.search)
 	}

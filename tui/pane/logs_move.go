@@ -272,6 +272,7 @@ func (l *Logs) bindings() []Binding {
 	}, filters, []Binding{
 		act([]string{"w"}, "wrap", "wrap long lines, or cut them", "wrap", func() Action { l.wrap, l.left, l.above = !l.wrap, 0, 0; return nil }),
 		move([]string{"t"}, "times", "show when each line came", func() { l.times = !l.times }),
+		act([]string{"v"}, "as printed", "show records in JSON as they were printed, or what they say", "", func() Action { l.printed, l.above = !l.printed, 0; return nil }),
 		act([]string{"b"}, "mark", "mark the line, or take its mark away", "", l.mark),
 		act([]string{"'"}, "mark above", "go to the marked line above", "", func() Action { return l.toMark(-1) }),
 		act([]string{"\""}, "mark below", "go to the marked line below", "", func() Action { return l.toMark(1) }),
