@@ -13,17 +13,9 @@ import (
 // TestLooksByItself loses all notices.
 func TestLooksByItself(t *testing.T) {
 	p := watching(t, Options{}, nil)
-	w, err := New(Options{
-		Targets: Targets{Files: []string{p.path("f")}, Trees: []Tree{{Dir: p.path("src")}}},
-		Look:    10 * time.Millisecond, LookTree: 10 * time.Millisecond,
-		Changed: func(e Event) { p.events <- e },
+	p.hears(deaf{}, Options{
+		Targets: Targets{Files: []string{p.path("f")}, Trees: []Tree{{Dir: p.path("src")}}}, LookTree: 10 * time.Millisecond,
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.listen = deaf{}.listen
-	p.w = w
-	p.run()
 	p.write("f", "1")
 	p.expect("f")
 	p.write("src/deep/x", "1")
@@ -43,20 +35,25 @@ func (d deaf) Add(string) error    { return d.add }
 func (d deaf) Remove(string) error { return nil }
 func (d deaf) Close() error        { return nil }
 
+// hears puts a watcher with such notices, which looks all the time, in the place
+// of the one that there is.
+func (p *place) hears(notices deaf, o Options) {
+	p.t.Helper()
+	o.Look = 10 * time.Millisecond
+	o.Changed = func(e Event) { p.events <- e }
+	w, err := New(o)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	w.listen = notices.listen
+	p.w = w
+	p.run()
+}
+
 func TestLimitIsToldOnceAndWatchingGoesOn(t *testing.T) {
 	p := watching(t, Options{}, nil)
 	p.write("src/a", "")
-	w, err := New(Options{
-		Targets: Targets{Trees: []Tree{{Dir: p.path("src")}}},
-		Look:    10 * time.Millisecond,
-		Changed: func(e Event) { p.events <- e },
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.listen = deaf{add: syscall.ENOSPC}.listen
-	p.w = w
-	p.run()
+	p.hears(deaf{add: syscall.ENOSPC}, Options{Targets: Targets{Trees: []Tree{{Dir: p.path("src")}}}})
 	e := <-p.events
 	if e.Err == nil || !strings.Contains(e.Err.Error(), "no notices about 1 of 1 folders") || !strings.Contains(e.Hint, "fs.inotify.max_user_watches") {
 		t.Fatalf("the event is %+v", e)
@@ -69,17 +66,7 @@ func TestLimitIsToldOnceAndWatchingGoesOn(t *testing.T) {
 
 func TestNoNoticesAtAll(t *testing.T) {
 	p := watching(t, Options{}, nil)
-	w, err := New(Options{
-		Targets: Targets{Trees: []Tree{{Dir: p.path("src")}}},
-		Look:    10 * time.Millisecond,
-		Changed: func(e Event) { p.events <- e },
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.listen = deaf{open: syscall.EMFILE}.listen
-	p.w = w
-	p.run()
+	p.hears(deaf{open: syscall.EMFILE}, Options{Targets: Targets{Trees: []Tree{{Dir: p.path("src")}}}})
 	e := <-p.events
 	if !errors.Is(e.Err, syscall.EMFILE) || !strings.Contains(e.Hint, "fs.inotify.max_user_instances") {
 		t.Fatalf("the event is %+v", e)
