@@ -13,8 +13,6 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	amqp "github.com/rabbitmq/amqp091-go"
 )
 
 // testRabbitMQForgets: a message that the server confirms while the queue of a
@@ -31,15 +29,7 @@ func testRabbitMQForgets(t *testing.T, addr string) {
 	publish(t, broker, "forgets", "early")
 	eventually(t, "a message arrives", func() bool { return slices.Contains(in.all(), "early") })
 
-	conn, err := amqp.Dial("amqp://guest:guest@" + addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	channel, err := conn.Channel()
-	if err != nil {
-		t.Fatal(err)
-	}
+	channel := channelTo(t, "amqp://guest:guest@"+addr)
 	declared, confirmed, release := p.stall()
 	defer release()
 	if err := channel.QueueUnbind("app-forgets", "", "forgets", nil); err != nil {

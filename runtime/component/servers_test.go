@@ -175,6 +175,21 @@ func TestRabbitMQ(t *testing.T) {
 	t.Run("forgets", func(t *testing.T) { testRabbitMQForgets(t, s.Addr) })
 }
 
+// channelTo opens a channel of a RabbitMQ for the length of the test.
+func channelTo(t *testing.T, url string) *amqp.Channel {
+	t.Helper()
+	conn, err := amqp.Dial(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	channel, err := conn.Channel()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return channel
+}
+
 // testRabbitMQRefuses: a message that the server does not confirm is an error of
 // its publisher. The queue of the topic has room for one, and refuses others.
 func testRabbitMQRefuses(t *testing.T, addr string) {
@@ -187,15 +202,7 @@ func testRabbitMQRefuses(t *testing.T, addr string) {
 	if err := publish(); err != nil { // makes the exchange; nobody wants the message
 		t.Fatal(err)
 	}
-	conn, err := amqp.Dial(url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	channel, err := conn.Channel()
-	if err != nil {
-		t.Fatal(err)
-	}
+	channel := channelTo(t, url)
 	if _, err := channel.QueueDeclare("small", false, true, false, false, amqp.Table{"x-max-length": 1, "x-overflow": "reject-publish"}); err != nil {
 		t.Fatal(err)
 	}
