@@ -48,6 +48,7 @@ func TestConformance(t *testing.T) {
 				{"connections to the app are kept", connectionsAreKept},
 				{"trailers of a request", requestTrailers},
 				{"early hints", earlyHints},
+				{"leave to send", leaveToSend},
 				{"tunnels", tunnels},
 				{"trace context", traceContext},
 				{"trace context over gRPC", traceOverGRPC},

@@ -163,6 +163,39 @@ func expectContinue(t *testing.T, m *mesh) {
 	}
 }
 
+// leaveToSend is given to a client that expects it.
+func leaveToSend(t *testing.T, m *mesh) {
+	m.app("back", func(w http.ResponseWriter, r *http.Request) {
+		b, err := io.ReadAll(r.Body)
+		must(t, err)
+		_, err = w.Write(b)
+		must(t, err)
+	})
+	u := m.request("POST", "back", "m", nil).URL
+	c, err := net.Dial("tcp", u.Host)
+	must(t, err)
+	defer c.Close()
+	must(t, c.SetDeadline(time.Now().Add(patience)))
+	for range 2 { // the connection goes on
+		_, err = fmt.Fprintf(c, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n", u.RequestURI())
+		must(t, err)
+		const leave = "HTTP/1.1 100 Continue\r\n\r\n"
+		got := make([]byte, len(leave))
+		if _, err := io.ReadFull(c, got); err != nil || string(got) != leave {
+			t.Fatalf("%q, %v", got, err)
+		}
+		_, err = io.WriteString(c, "hello")
+		must(t, err)
+		res, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if text := m.read(res); res.StatusCode != http.StatusOK || text != "hello" {
+			t.Errorf("%d %q", res.StatusCode, text)
+		}
+	}
+}
+
 // shouting is an app that agrees to any protocol and then sends back in upper
 // case what it gets, with a goodbye at the end.
 func shouting(w http.ResponseWriter, r *http.Request) {
