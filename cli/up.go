@@ -118,7 +118,10 @@ func (e Env) up(ctx context.Context, f upFlags, only []string) error {
 	component.RouteLibraryLogs(log)
 	flows := flow.NewRecorder()
 	defer flows.Watch()()
-	book := logs.New(logs.Options{Dir: filepath.Join(dir, ".mesh", "logs")})
+	var super *supervisor.Supervisor
+	book := logs.New(logs.Options{Dir: filepath.Join(dir, ".mesh", "logs"), Failed: func(err error) {
+		super.Warn("logs", "lines of apps do not reach their files: "+err.Error(), "free space under .mesh/logs; the screen still has the latest lines")
+	}}) // its Run begins when super is there
 	names, noNames := mdnsresolve.New(mdnsresolve.Options{Interface: m.Interface, Log: log})
 
 	o := supervisor.Options{
@@ -131,7 +134,6 @@ func (e Env) up(ctx context.Context, f upFlags, only []string) error {
 	if noNames == nil {
 		o.Names, o.Move = announcer{names}, names.Use
 	}
-	var super *supervisor.Supervisor
 	watcher, err := watch.New(watch.Options{Targets: targets(m), Changed: func(e watch.Event) {
 		if e.Err != nil {
 			super.Warn("watch", e.Err.Error(), e.Hint)

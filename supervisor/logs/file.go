@@ -87,9 +87,16 @@ func (b *Book) save(name string, f *file) {
 		b.mu.Lock()
 		b.skipped += missed
 		if err != nil {
-			b.fault = fmt.Errorf("writing the log of %s: %w", name, err)
+			err = fmt.Errorf("writing the log of %s: %w", name, err)
+			b.fault = err
 		}
 		b.mu.Unlock()
+		if err != nil && !f.failing && b.o.Failed != nil {
+			b.o.Failed(err)
+		}
+		if len(lines)+int(missed) > 0 {
+			f.failing = err != nil
+		}
 		if len(lines) < batch {
 			return
 		}
@@ -119,11 +126,12 @@ type file struct {
 	most  int64 // bytes before it is set aside
 	files int   // kept, with this one
 
-	taken uint64 // lines of the ring that have been dealt with
-	f     *os.File
-	w     *bufio.Writer
-	size  int64
-	open  string // stream of an unfinished line at the end, ""
+	taken   uint64 // lines of the ring that have been dealt with
+	failing bool   // the last lines did not reach the disk
+	f       *os.File
+	w       *bufio.Writer
+	size    int64
+	open    string // stream of an unfinished line at the end, ""
 }
 
 func (f *file) write(lines []state.Line, missed uint64) error {

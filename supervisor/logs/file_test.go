@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -103,7 +104,8 @@ func TestDiskFails(t *testing.T) {
 	if err := os.Mkdir(blocked, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	text, b := write(t, Options{Dir: dir}, "app.log", func(b *Book) {
+	var told atomic.Int32
+	text, b := write(t, Options{Dir: dir, Failed: func(error) { told.Add(1) }}, "app.log", func(b *Book) {
 		add(b, "app", "app", "lost")
 		limit := time.After(10 * time.Second)
 		for n := uint64(0); n == 0; n, _ = b.Skipped() {
@@ -111,6 +113,14 @@ func TestDiskFails(t *testing.T) {
 			case <-time.After(time.Millisecond):
 			case <-limit:
 				t.Fatal("no line counts as skipped")
+			}
+		}
+		add(b, "app", "app", "lost, too")
+		for n := uint64(0); n < 2; n, _ = b.Skipped() {
+			select {
+			case <-time.After(time.Millisecond):
+			case <-limit:
+				t.Fatal("the second line does not count as skipped")
 			}
 		}
 		if err := os.Remove(blocked); err != nil {
@@ -121,7 +131,10 @@ func TestDiskFails(t *testing.T) {
 	if !strings.HasSuffix(text, " stdout kept\n") {
 		t.Errorf("the file says %q", text)
 	}
-	if n, err := b.Skipped(); n != 1 || err == nil || !strings.Contains(err.Error(), "writing the log of app: ") {
+	if n := told.Load(); n != 1 {
+		t.Errorf("told %d times, want once", n)
+	}
+	if n, err := b.Skipped(); n != 2 || err == nil || !strings.Contains(err.Error(), "writing the log of app: ") {
 		t.Errorf("%d lines skipped, %v", n, err)
 	}
 }

@@ -39,6 +39,9 @@ type Options struct {
 	Dir      string // folder for a file per instance; empty: none. Needs Run
 	FileSize int64  // at which a file is set aside as NAME.log.1
 	Files    int    // per instance, with the current one
+
+	// Failed is told when lines begin not to reach a file; may be nil.
+	Failed func(error)
 }
 
 // Book keeps lines. It is safe for use by many goroutines.
