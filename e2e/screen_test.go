@@ -198,9 +198,10 @@ command = "APP wait SELF"
 	if code := s.ends(); code != 0 {
 		t.Errorf("leaving exits with %d", code)
 	}
-	if out := s.wrote.String(); strings.LastIndex(out, "\x1b[?1049l") < strings.LastIndex(out, "\x1b[?1049h") || strings.LastIndex(out, "\x1b[?25h") < strings.LastIndex(out, "\x1b[?25l") {
-		t.Error("the terminal is not as it was before")
-	}
+	await(t, "the terminal to be as it was before", func() bool { // its last output may come after the end
+		out := s.wrote.String()
+		return strings.LastIndex(out, "\x1b[?1049l") > strings.LastIndex(out, "\x1b[?1049h") && strings.LastIndex(out, "\x1b[?25h") > strings.LastIndex(out, "\x1b[?25l")
+	})
 	r.ready("web", "other")
 }
 
