@@ -315,10 +315,9 @@ func (x *exchange) line() error {
 	return nil
 }
 
-// size reads the line before a chunk. Extensions mean nothing and are dropped.
+// size reads the line before a chunk.
 func (x *exchange) size(line []byte) error {
-	digits, _, _ := bytes.Cut(line, []byte(";"))
-	n, err := field.ChunkSize(string(digits))
+	n, err := field.ChunkSize(string(line))
 	if err != nil {
 		return x.malformed(err)
 	}

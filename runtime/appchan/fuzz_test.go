@@ -27,6 +27,7 @@ func FuzzReply(f *testing.F) {
 		"HTTP/1.0 404 Not Found\nConnection: keep-alive\n\nuntil the end",
 		"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n",
 		"HTTP/1.1 304\r\nContent-Length: 5\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;\r\r\nhi\r\n0\r\n\r\n",
 		"HTTP/1.1 200 OK\r\nConnection: close, X-B\r\nX-B: 1\r\nContent-Length: 0\r\n\r\n",
 	} {
 		f.Add([]byte(s), "GET")

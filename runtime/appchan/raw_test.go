@@ -105,6 +105,7 @@ func TestReplyShapes(t *testing.T) {
 		{"no reason", "GET", "HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n", 200, "", 0, ""},
 		{"bare line feeds", "GET", "HTTP/1.1 200 OK\nContent-Length: 2\n\nhi", 200, "hi", 2, ""},
 		{"chunked", "GET", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhel\r\n02;x=y\r\nlo\r\n0\r\n\r\n", 200, "hello", -1, ""},
+		{"CR in a chunk extension", "GET", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;\r\r\nhi\r\n0\r\n\r\n", 200, "", -1, "control character"},
 		{"until close", "GET", "HTTP/1.1 200 OK\r\n\r\nhello", 200, "hello", -1, ""},
 		{"http/1.0", "GET", "HTTP/1.0 200 OK\r\n\r\nhello", 200, "hello", -1, ""},
 		{"early hints", "GET", "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx", 200, "x", 1, ""},

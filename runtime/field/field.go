@@ -62,8 +62,13 @@ func Length(values []string) (int64, error) {
 	return int64(n), nil
 }
 
-// ChunkSize reads the size of a chunk, without its extensions.
-func ChunkSize(s string) (int64, error) {
+// ChunkSize reads the line before a chunk, without its end. Extensions mean
+// nothing and are passed over.
+func ChunkSize(line string) (int64, error) {
+	s, extension, _ := strings.Cut(line, ";")
+	if !IsValue(extension) {
+		return 0, errors.New("a chunk extension holds a control character")
+	}
 	s = strings.TrimRight(s, " \t")
 	n, err := strconv.ParseUint(s, 16, 63)
 	if err != nil || s[0] == '+' || len(s) > 16 {

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"strings"
 
 	"mesh/runtime/field"
 	"mesh/runtime/socket"
@@ -237,15 +236,11 @@ func (b *Body) line() error {
 	return nil
 }
 
-// size reads the line before a chunk. Extensions mean nothing and are dropped.
+// size reads the line before a chunk.
 func (b *Body) size(line []byte) error {
-	digits, extension, _ := strings.Cut(string(line), ";")
-	n, err := field.ChunkSize(digits)
+	n, err := field.ChunkSize(string(line))
 	if err != nil {
 		return b.malformed("%w", err)
-	}
-	if !field.IsValue(extension) {
-		return b.malformed("a chunk extension holds a control character")
 	}
 	b.remain = n
 	if b.state = bodyData; n == 0 {
