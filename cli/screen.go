@@ -46,7 +46,7 @@ func (e Env) screenOptions(p prefs, token func(ctx context.Context) (string, err
 	}
 	o := tui.Options{
 		Environ: e.Environ, NoColor: plain || theme == "none", Theme: theme, Keys: p.keys,
-		Version: control.ThisBuild().Version, Edit: e.edit, Undo: e.undone, Invoke: again(token), Terminal: e.visit,
+		Version: control.ThisBuild().Version, Edit: e.edit, Mend: e.mend, Undo: e.undone, Invoke: again(token), Terminal: e.visit,
 	}
 	if file, err := e.find(); err == nil {
 		o.Filters = shelf{file: filepath.Join(filepath.Dir(file), ".mesh", "filters.toml"), own: p.filters}
@@ -108,8 +108,13 @@ func (e Env) screen(mesh local, flows tui.Flows, super *supervisor.Supervisor, d
 	}
 }
 
-// edit opens a file in the user's editor at a line.
+// edit opens a file in the user's editor at a line and column; 0 is anywhere.
 func (e Env) edit(ctx context.Context, file string, line, column int, in io.Reader, out io.Writer) error {
+	return e.runEditor(ctx, filepath.Dir(file), file, line, column, in, out)
+}
+
+// runEditor is edit with the folder in which the editor works.
+func (e Env) runEditor(ctx context.Context, dir, file string, line, column int, in io.Reader, out io.Writer) error {
 	editor := e.getenv("VISUAL")
 	if editor == "" {
 		editor = e.getenv("EDITOR")
@@ -117,20 +122,9 @@ func (e Env) edit(ctx context.Context, file string, line, column int, in io.Read
 	if editor == "" {
 		editor = "vi"
 	}
-	args := strings.Fields(editor)
-	switch filepath.Base(args[0]) {
-	case "vi", "vim", "nvim", "nano", "emacs", "kak", "micro":
-		if line > 0 {
-			args = append(args, fmt.Sprintf("+%d", line))
-		}
-		args = append(args, file)
-	case "code", "codium", "cursor":
-		args = append(args, "--wait", "--goto", fmt.Sprintf("%s:%d:%d", file, max(line, 1), max(column, 1)))
-	default:
-		args = append(args, file)
-	}
+	args := editorArgs(strings.Fields(editor), file, line, column)
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
-	cmd.Dir, cmd.Env = filepath.Dir(file), e.Environ
+	cmd.Dir, cmd.Env = dir, e.Environ
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = in, out, e.Stderr
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("running the editor %s: %w", args[0], err)
@@ -138,7 +132,17 @@ func (e Env) edit(ctx context.Context, file string, line, column int, in io.Read
 	return nil
 }
 
-var (
-	_ tui.Mesh  = (*control.Client)(nil)
-	_ tui.Flows = (*control.Client)(nil)
-)
+// editorArgs tells an editor which file to open, and at which place if it is
+// known how that one takes it.
+func editorArgs(args []string, file string, line, column int) []string {
+	switch filepath.Base(args[0]) {
+	case "vi", "vim", "nvim", "nano", "emacs", "kak", "micro":
+		if line > 0 {
+			args = append(args, fmt.Sprintf("+%d", line))
+		}
+		return append(args, file)
+	case "code", "codium", "cursor":
+		return append(args, "--wait", "--goto", fmt.Sprintf("%s:%d:%d", file, max(line, 1), max(column, 1)))
+	}
+	return append(args, file)
+}

@@ -32,15 +32,21 @@ func (m *model) open(where string) tea.Cmd {
 		m.say("the mesh has no file to edit", true)
 		return nil
 	}
-	at := place{}
+	edit, at := m.edit, place{}
 	mistake := regexp.MustCompile(regexp.QuoteMeta(filepath.Base(file)) + `:(\d+)(?::(\d+))?`)
 	for i := range m.world.Mesh.Notices {
-		if hit := mistake.FindStringSubmatch(m.world.Mesh.Notices[i].Text); hit != nil && m.world.Mesh.Notices[i].Level == "error" {
+		n := &m.world.Mesh.Notices[i]
+		if n.Level != "error" {
+			continue
+		}
+		if n.Code == "config" && m.mend != nil {
+			edit = m.mend
+		}
+		if hit := mistake.FindStringSubmatch(n.Text); hit != nil && at.line == 0 {
 			at = placed(hit[1], hit[2])
-			break
 		}
 	}
-	return m.edit(file, at)
+	return edit(file, at)
 }
 
 // placed reads a line and a column; what is missing is 0.
@@ -68,11 +74,27 @@ func (m *model) undo() tea.Cmd {
 	return nil
 }
 
+// editing lets the user edit a file and may say what came of it.
+type editing func(ctx context.Context, file string, line, column int, in io.Reader, out io.Writer) (said string, err error)
+
+// silent is an edit of which there is nothing to say when it went well.
+func silent(edit func(context.Context, string, int, int, io.Reader, io.Writer) error) editing {
+	return func(ctx context.Context, file string, line, column int, in io.Reader, out io.Writer) (string, error) {
+		return "", edit(ctx, file, line, column, in, out)
+	}
+}
+
 // openEditor gives the command that hands the terminal to the editor.
-func openEditor(ctx context.Context, edit func(context.Context, string, int, int, io.Reader, io.Writer) error, file string, at place) tea.Cmd {
+func openEditor(ctx context.Context, edit editing, file string, at place) tea.Cmd {
 	e := &editor{}
-	e.run = func() error { return edit(ctx, file, at.line, at.column, e.in, e.out) }
-	return tea.Exec(e, func(err error) tea.Msg { return finished{doing: "editing " + filepath.Base(file), err: err} })
+	said := ""
+	e.run = func() (err error) {
+		said, err = edit(ctx, file, at.line, at.column, e.in, e.out)
+		return err
+	}
+	return tea.Exec(e, func(err error) tea.Msg {
+		return finished{doing: "editing " + filepath.Base(file), said: said, err: err}
+	})
 }
 
 // editor is an editor, or whatever else has the terminal for a while, as Bubble

@@ -48,6 +48,7 @@ type model struct {
 	do      func(c state.Command) error         // carries out a command
 	explain func(app string) ([]string, error)  // nil: names cannot be asked for
 	edit    func(file string, at place) tea.Cmd // nil: there is no editor
+	mend    func(file string, at place) tea.Cmd // the same for a mesh.toml with mistakes; nil: as any file
 	attach  func(app string) tea.Cmd            // nil: the terminals of apps are out of reach
 
 	compose func(d draft) tea.Cmd                      // lets the user edit a call; nil: there is no editor
@@ -103,7 +104,10 @@ func newModel(ctx context.Context, mesh Mesh, flows Flows, opt Options) *model {
 	}
 	if opt.Edit != nil {
 		m.compose = func(d draft) tea.Cmd { return openDraft(ctx, opt.Edit, d) }
-		m.edit = func(file string, at place) tea.Cmd { return openEditor(ctx, opt.Edit, file, at) }
+		m.edit = func(file string, at place) tea.Cmd { return openEditor(ctx, silent(opt.Edit), file, at) }
+	}
+	if opt.Mend != nil {
+		m.mend = func(file string, at place) tea.Cmd { return openEditor(ctx, opt.Mend, file, at) }
 	}
 	if opt.Terminal != nil {
 		m.attach = func(app string) tea.Cmd { return openTerminal(ctx, opt.Terminal, app) }

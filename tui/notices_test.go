@@ -108,3 +108,24 @@ func TestHintsAlwaysNameHelpAndQuit(t *testing.T) {
 		}
 	}
 }
+
+// TestABrokenFileIsMended: what is edited is mesh.toml itself, except while it
+// cannot be read.
+func TestABrokenFileIsMended(t *testing.T) {
+	s := open(t, 80, 24, Options{NoColor: true})
+	opened, mended := s.editor(), new(string)
+	s.m.mend = fakeEditor(mended)
+	s.press("e")
+	if *opened != "/home/ada/shop/mesh.toml:0:0" || *mended != "" {
+		t.Errorf("opened %q, mended %q", *opened, *mended)
+	}
+	*opened = ""
+	s.mesh.set(func(m *state.Mesh) { m.Notices = append(m.Notices, mistakes(2)) })
+	s.tick()
+	s.press("e")
+	if *opened != "" || *mended != "/home/ada/shop/mesh.toml:3:1" {
+		t.Errorf("opened %q, mended %q", *opened, *mended)
+	}
+	s.send(finished{doing: "editing mesh.toml", said: "mesh.toml is what you wrote in the editor"})
+	s.shows("mesh.toml is what you wrote in the editor")
+}

@@ -33,6 +33,11 @@ type Options struct {
 	// nil: there is no editor.
 	Edit func(ctx context.Context, file string, line, column int, in io.Reader, out io.Writer) error
 
+	// Mend does the same with a mesh.toml that has mistakes, and shows them to the
+	// user as well. It gives a line that says what came of it, which may be "".
+	// nil: the file is opened as any other.
+	Mend func(ctx context.Context, file string, line, column int, in io.Reader, out io.Writer) (said string, err error)
+
 	// Terminal is at the terminal of an app until the user leaves it. It owns that
 	// of the screen meanwhile. nil: that is not possible here.
 	Terminal func(ctx context.Context, app string, in io.Reader, out io.Writer) error
