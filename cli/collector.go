@@ -19,7 +19,7 @@ type collector struct {
 
 const (
 	collectorRoom  = 32 << 20
-	collectorEvery = time.Second
+	collectorEvery = 500 * time.Millisecond
 
 	usualPercent = 100 // Go's own
 	mostPercent  = 400
@@ -54,8 +54,8 @@ func (c *collector) Run(ctx context.Context) error {
 		case <-tick.C:
 		}
 		made, live := c.usage()
-		want := pace(made-before, live)
-		// One busy second is a start, or a save of mesh.toml, and passes.
+		want := pace((made-before)*uint64(time.Second/collectorEvery), live)
+		// One busy moment is a start, or a save of mesh.toml, and passes.
 		if p := min(want, last); p != now {
 			c.setPercent(p)
 			now = p
@@ -67,7 +67,7 @@ func (c *collector) Run(ctx context.Context) error {
 // pace gives the percentage by which the heap may grow between two collections,
 // when so many bytes were made in a second and so many are in use.
 func pace(made, live uint64) int {
-	const often = 4 // collections in a second
+	const often = 3 // collections in a second
 	if live == 0 || made < often*live {
 		return usualPercent
 	}

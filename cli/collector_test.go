@@ -16,7 +16,7 @@ func TestPace(t *testing.T) {
 		want       int
 	}{
 		{0, 0, 100},                  // nothing was collected yet
-		{10 * mib, 8 * mib, 100},     // once a second
+		{10 * mib, 8 * mib, 100},     // hardly more than once a second
 		{200 * mib, 2 * mib, 400},    // never more than four times as much
 		{200 * mib, 10 * mib, 320},   // 32 MiB of room
 		{400 * mib, 40 * mib, 100},   // a large heap has it anyway
@@ -32,7 +32,7 @@ func TestCollectorFollowsTheLoad(t *testing.T) {
 	t.Setenv("GOGC", "")
 	synctest.Test(t, func(t *testing.T) {
 		var made uint64
-		var each atomic.Uint64 // bytes made in a second
+		var each atomic.Uint64 // bytes made from one look to the next
 		var set []int
 		c := &collector{
 			usage:      func() (uint64, uint64) { made += each.Load(); return made, 8 << 20 },
@@ -47,11 +47,11 @@ func TestCollectorFollowsTheLoad(t *testing.T) {
 			time.Sleep(time.Duration(n) * collectorEvery)
 			synctest.Wait()
 			if !slices.Equal(set, want) {
-				t.Errorf("after %d s with %d bytes each: %v, want %v", n, made, set, want)
+				t.Errorf("after %d looks with %d bytes each: %v, want %v", n, made, set, want)
 			}
 		}
 		after(3, 1<<20)
-		after(1, 500<<20) // one busy second is none
+		after(1, 500<<20) // one busy moment is none
 		after(1, 500<<20, 400)
 		after(5, 500<<20, 400)
 		after(1, 1<<20, 400, 100)
