@@ -169,7 +169,7 @@ stop = { signal = "SIGKILL" } # the app itself lets nothing end
 	p := newProject(t, file)
 	r := p.up()
 	r.ready("client", "web", "web-2", "web-3")
-	const calls, ticks = 6, 40
+	const calls, ticks = 6, 150 // 3 s, in which calls are counted at least twice
 	ends := make(chan error, calls)
 	for range calls {
 		go func() {

@@ -26,6 +26,10 @@ func TestMeshFollowsItsResolvers(t *testing.T) {
 		}
 		return code, body
 	}
+	r.await("SQLite to be asked", func() bool { // both sidecars of the mesh make its table, and one waits for the other
+		_, body := call()
+		return !strings.Contains(body, "cannot be asked")
+	})
 	if code, body := call(); code != http.StatusInternalServerError || !strings.Contains(body, "sqlite: asking sqlite for "+id) || strings.Contains(body, "mdns") {
 		t.Errorf("an app that SQLite does not know: %d %s", code, body)
 	}

@@ -230,7 +230,7 @@ func (s *Supervisor) Run(ctx context.Context) error {
 		s.reload(life)
 	})
 
-	usage := time.NewTicker(usageEvery)
+	usage := time.NewTicker(countEvery)
 	defer usage.Stop()
 	done := make(chan struct{})
 	asked, quit := ctx.Done(), s.quit

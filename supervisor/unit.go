@@ -354,8 +354,11 @@ func (u *unit) measure() (changed bool) {
 	if child == nil || u.shown.PID == 0 {
 		return u.shown != before
 	}
-	sec, rss := child.Usage()
 	now := time.Now()
+	if u.cpu.pid == child.PID() && now.Sub(u.cpu.at) < usageAge {
+		return u.shown != before
+	}
+	sec, rss := child.Usage()
 	if u.cpu.pid == child.PID() && now.After(u.cpu.at) {
 		// Two digits: a screen need not be redrawn for less.
 		u.shown.CPU = float64(int(100*(sec-u.cpu.sec)/now.Sub(u.cpu.at).Seconds()+0.5)) / 100
