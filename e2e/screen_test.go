@@ -177,7 +177,7 @@ command = "APP wait SELF"
 		t.Errorf("after the restart web is %s with pid %d, it had %d", now.Phase, now.PID, before)
 	}
 	s.types("S")
-	s.shows("stop web?", "y yes", "n no")
+	s.shows("stop web", "?  y yes", "n no") // with a call under way, as the count of a moment ago has it
 	s.types("n")
 
 	// What is wrong with the file stands above every view, and in the plan.
