@@ -359,7 +359,7 @@ func (u *unit) measure() (changed bool) {
 		return u.shown != before
 	}
 	sec, rss := child.Usage()
-	if u.cpu.pid == child.PID() && now.After(u.cpu.at) {
+	if u.cpu.pid == child.PID() {
 		// Two digits: a screen need not be redrawn for less.
 		u.shown.CPU = float64(int(100*(sec-u.cpu.sec)/now.Sub(u.cpu.at).Seconds()+0.5)) / 100
 	}
