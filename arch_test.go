@@ -34,6 +34,7 @@ func floor() map[string][]string {
 		"mesh/runtime/stream":                 {"mesh/runtime/flow", "mesh/runtime/socket"},
 		"mesh/runtime/rpc":                    {"mesh/runtime/stream", "mesh/runtime/flow"},
 		"mesh/runtime/appchan":                {"mesh/runtime/field", "mesh/runtime/rpc", "mesh/runtime/socket", "mesh/runtime/stream", "mesh/runtime/flow"},
+		"mesh/runtime/apphealth":              {},
 		"mesh/runtime/deliver":                {"mesh/runtime/cloudevent", "mesh/runtime/component", "mesh/runtime/policy", "mesh/runtime/resource", "mesh/runtime/stream", "mesh/runtime/flow"},
 		"mesh/runtime/cloudevent":             {},
 		"mesh/runtime/field":                  {},

@@ -11,6 +11,8 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"mesh/runtime/apphealth"
 )
 
 const (
@@ -54,16 +56,8 @@ func (s *Sidecar) attend(ctx context.Context) error {
 		return nil
 	}
 	s.o.Log.InfoContext(ctx, "dapr initialized. Status: Running.", slog.String("app", "its health is checked"))
-	if s.speaksHTTP() {
-		s.watch(ctx, func(ctx context.Context) error { return s.probe(ctx, client, addr) })
-		return nil
-	}
-	conn, err := s.connect(addr)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	s.watch(ctx, func(ctx context.Context) error { return askHealth(ctx, conn, s.o.AppToken) })
+	app := apphealth.App{Addr: addr, Protocol: s.o.Protocol, Path: s.o.Health.Path, Token: s.o.AppToken}
+	s.watch(ctx, app.Ask)
 	return nil
 }
 
@@ -130,18 +124,13 @@ func (s *Sidecar) client() *http.Client {
 
 // get asks the app for a path; any answer will do.
 func (s *Sidecar) get(ctx context.Context, client *http.Client, addr, path string) error {
-	_, err := s.status(ctx, client, addr, path)
-	return err
-}
-
-func (s *Sidecar) status(ctx context.Context, client *http.Client, addr, path string) (int, error) {
 	scheme := "http"
 	if s.o.Protocol == "https" {
 		scheme = "https"
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+"://"+addr+path, http.NoBody)
 	if err != nil {
-		return 0, fmt.Errorf("asking the app for %s: %w", path, err)
+		return fmt.Errorf("asking the app for %s: %w", path, err)
 	}
 	req.Header.Set("dapr-app-id", s.o.AppID)
 	if s.o.AppToken != "" {
@@ -149,11 +138,11 @@ func (s *Sidecar) status(ctx context.Context, client *http.Client, addr, path st
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer resp.Body.Close()
 	_, err = io.Copy(io.Discard, io.LimitReader(resp.Body, 1<<20))
-	return resp.StatusCode, err
+	return err
 }
 
 // watch checks the app's health until ctx ends. The app gets calls from its
@@ -193,13 +182,4 @@ func within(ctx context.Context, limit time.Duration, f func(context.Context) er
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	return f(ctx)
-}
-
-// probe asks an app that speaks HTTP.
-func (s *Sidecar) probe(ctx context.Context, client *http.Client, addr string) error {
-	code, err := s.status(ctx, client, addr, s.o.Health.Path)
-	if err == nil && code/100 != 2 {
-		err = fmt.Errorf("%s answers %d", s.o.Health.Path, code)
-	}
-	return err
 }

@@ -3,10 +3,12 @@ package supervisor
 import (
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -200,5 +202,59 @@ func TestHealthOfEachInstanceCounts(t *testing.T) {
 	s.tellHealth("web")
 	if len(s.notices) != 0 {
 		t.Errorf("all are well, and yet %+v", s.notices)
+	}
+}
+
+// TestHealthCheckIsEditedWhileItFails: the app gets calls again when it passes the
+// new check, or when there is none any more.
+func TestHealthCheckIsEditedWhileItFails(t *testing.T) {
+	dir := t.TempDir()
+	with := func(health string) *config.Mesh {
+		return parse(t, dir, "[apps.web]\ncommand = \"exec sleep 1000\"\nport = \"auto\"\nready = { exec = \"true\" }\n"+health)
+	}
+	asks := func(path string) *config.Mesh {
+		return with(fmt.Sprintf("health = { path = %q, interval = \"10ms\", timeout = \"10s\", threshold = 1 }\n", path))
+	}
+	l := start(t, with(""))
+	defer l.end()
+	l.until("it is ready", func(m *state.Mesh) bool { return ready(m.Find("web")) == 1 })
+	ln, err := net.Listen("tcp", loopback(l.State().Find("web").Instances[0].AppPort))
+	if err != nil {
+		t.Fatal(err)
+	}
+	app := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/well" {
+			w.WriteHeader(http.StatusNotImplemented)
+		}
+	})}
+	go func() { _ = app.Serve(ln) }() // ends with app
+	defer app.Close()
+	var u *unit
+	l.do(func() { u = l.of("web")[0] })
+	for _, edit := range []struct {
+		to      *config.Mesh
+		reason  string
+		passing bool
+	}{
+		{asks("/ill"), "501", false},
+		{asks("/worse"), "/worse answers 501", false},
+		{asks("/well"), "", true},
+		{asks("/ill"), "501", false},
+		{with(""), "", true},
+	} {
+		if err := l.Apply(t.Context(), edit.to); err != nil {
+			t.Fatal(err)
+		}
+		l.until("its health is "+edit.reason, func(m *state.Mesh) bool {
+			i := m.Find("web").Instances[0]
+			noticed := slices.ContainsFunc(m.Notices, func(n state.Notice) bool { return n.Code == "health" })
+			return i.Phase == state.Ready && strings.Contains(i.Reason, edit.reason) && (i.Reason == "") == edit.passing && noticed != edit.passing
+		})
+		if u.sidecar.App().Ready() != edit.passing {
+			t.Errorf("with the reason %q calls pass: %v", edit.reason, !edit.passing)
+		}
+	}
+	if n := l.State().Find("web").Instances[0].Starts; n != 1 {
+		t.Errorf("it was started %d times", n)
 	}
 }

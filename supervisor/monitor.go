@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"mesh/runtime/apphealth"
 	"mesh/supervisor/config"
 )
 
@@ -27,6 +28,9 @@ type finding struct {
 	why  string
 }
 
+// standing is how a process stands when its checks begin, or begin anew.
+type standing struct{ ready, sick bool }
+
 // monitor runs the checks of one process: first until it is ready, then
 // whether it is alive and healthy.
 type monitor struct {
@@ -35,13 +39,13 @@ type monitor struct {
 	checks sync.WaitGroup
 }
 
-// watchOver starts the checks. isReady says that the process has been ready
-// before. The caller ends the monitor.
-func (u *unit) watchOver(ctx context.Context, d *desired, r readiness, isReady bool) *monitor {
+// watchOver starts the checks. was says how the process stands: it has been ready
+// before, and then may have failed its health check. The caller ends the monitor.
+func (u *unit) watchOver(ctx context.Context, d *desired, r readiness, was standing) *monitor {
 	ctx, cancel := context.WithCancel(ctx)
 	m := &monitor{found: make(chan finding), cancel: cancel}
 	m.checks.Go(func() {
-		if !isReady {
+		if !was.ready {
 			if r.wait(ctx, func(why string) { m.tell(ctx, finding{foundLate, why}) }) != nil {
 				return
 			}
@@ -49,16 +53,18 @@ func (u *unit) watchOver(ctx context.Context, d *desired, r readiness, isReady b
 		}
 		if u.external && r.check != nil {
 			m.checks.Go(func() {
-				m.repeat(ctx, r.check, time.Second, r.timeout, 2, foundLost, foundWell)
+				m.repeat(ctx, r.check, time.Second, r.timeout, 2, foundLost, foundWell, false)
 			})
 		}
 		if p := d.app.Live; p != nil && !u.external {
 			check := u.probe(p, d.app, r.env)
-			m.checks.Go(func() { m.repeat(ctx, check, p.Interval, p.Timeout, p.Threshold, foundUnwell, foundWell) })
+			m.checks.Go(func() { m.repeat(ctx, check, p.Interval, p.Timeout, p.Threshold, foundUnwell, foundWell, false) })
 		}
 		if h := d.app.Health; h != nil && u.at.app > 0 {
-			check := healthCheck(h, d.app.Protocol, u.at.app)
-			m.checks.Go(func() { m.repeat(ctx, check, h.Interval, h.Timeout, h.Threshold, foundSick, foundWell) })
+			app := apphealth.App{Addr: loopback(u.at.app), Protocol: d.app.Protocol, Path: h.Path, Token: u.tokens(d).app}
+			m.checks.Go(func() { m.repeat(ctx, app.Ask, h.Interval, h.Timeout, h.Threshold, foundSick, foundWell, was.sick) })
+		} else if was.sick { // nobody asks any more
+			m.tell(ctx, finding{kind: foundWell})
 		}
 	})
 	return m
@@ -78,8 +84,8 @@ func (m *monitor) tell(ctx context.Context, f finding) {
 }
 
 // repeat checks at an interval and tells bad after threshold failures in a row,
-// and good when it succeeds after that.
-func (m *monitor) repeat(ctx context.Context, c check, interval, timeout time.Duration, threshold int, bad, good findingKind) {
+// and good when it succeeds after that, or for the first time when it was bad before.
+func (m *monitor) repeat(ctx context.Context, c check, interval, timeout time.Duration, threshold int, bad, good findingKind, wasBad bool) {
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	for failed := 0; ; {
@@ -96,13 +102,14 @@ func (m *monitor) repeat(ctx context.Context, c check, interval, timeout time.Du
 			return
 		case err != nil:
 			if failed++; failed == max(threshold, 1) {
+				wasBad = true
 				m.tell(ctx, finding{bad, err.Error()})
 			}
 		default:
-			if failed >= max(threshold, 1) {
+			if wasBad {
 				m.tell(ctx, finding{kind: good})
 			}
-			failed = 0
+			failed, wasBad = 0, false
 		}
 	}
 }

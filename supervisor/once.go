@@ -60,9 +60,14 @@ func (u *unit) once(ctx context.Context, d *desired) ending {
 		}
 	})
 
-	m := u.watchOver(ctx, d, ready, false)
-	defer func() { m.end() }()
-	isReady := false
+	var now standing
+	m := u.watchOver(ctx, d, ready, now)
+	defer func() {
+		m.end()
+		if now.sick {
+			u.ails("")
+		}
+	}()
 	for {
 		select {
 		case f := <-m.found:
@@ -70,9 +75,10 @@ func (u *unit) once(ctx context.Context, d *desired) ending {
 			case foundLate:
 				u.phase(state.Starting, f.why)
 			case foundReady:
-				isReady = true
+				now.ready = true
 				u.ready()
 			case foundSick, foundWell:
+				now.sick = f.kind == foundSick
 				u.health(f)
 			case foundLost:
 			case foundUnwell:
@@ -86,24 +92,24 @@ func (u *unit) once(ctx context.Context, d *desired) ending {
 			<-child.Done() // what it started is ended too
 			return ending{exit: child.Exit()}
 		case <-u.wake:
-			now := u.want.Load()
+			want := u.want.Load()
 			if u.still(d) {
-				if !sameProbes(d.app, now.app) {
+				if !sameProbes(d.app, want.app) {
 					m.end()
-					r := u.newReadiness(now, env)
+					r := u.newReadiness(want, env)
 					u.lines.Store(&r.line)
-					m = u.watchOver(ctx, now, r, isReady)
+					m = u.watchOver(ctx, want, r, now)
 				}
-				d = now
+				d = want
 				continue
 			}
-			if now.run {
+			if want.run {
 				app.Hold(u.name + " is restarting")
 			} else {
 				u.refuse("is being stopped")
 			}
 			m.end()
-			u.drain(ctx, child, now.why)
+			u.drain(ctx, child, want.why)
 			u.end(ctx, child)
 			return ending{asked: true, exit: child.Exit()}
 		case <-ctx.Done():
@@ -146,11 +152,7 @@ func (u *unit) environ(ctx context.Context, d *desired) ([]string, error) {
 func (u *unit) ready() {
 	now := time.Now()
 	u.phase(state.Ready, "")
-	u.set(func(i *state.Instance) {
-		i.ReadyAt = now
-		u.sick = ""
-		u.s.tellHealth(u.app)
-	})
+	u.set(func(i *state.Instance) { i.ReadyAt = now })
 	u.recovered()
 	u.sidecar.App().Open()
 	u.arrive.Do(func() { close(u.able) })
@@ -160,18 +162,20 @@ func (u *unit) ready() {
 func (u *unit) health(f finding) {
 	app := u.sidecar.App()
 	if f.kind == foundWell {
-		u.phase(state.Ready, "")
-		u.set(func(*state.Instance) {
-			u.sick = ""
-			u.s.tellHealth(u.app)
-		})
 		app.Open()
+		u.phase(state.Ready, "")
+		u.ails("")
 		return
 	}
 	app.Hold(u.name + " fails its health check: " + f.why)
 	u.phase(state.Ready, "gets no calls, it fails its health check: "+f.why)
+	u.ails(f.why)
+}
+
+// ails tells why the health check fails, or with "" that it does not.
+func (u *unit) ails(why string) {
 	u.set(func(*state.Instance) {
-		u.sick = f.why
+		u.sick = why
 		u.s.tellHealth(u.app)
 	})
 }

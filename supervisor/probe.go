@@ -13,12 +13,10 @@ import (
 	"sync"
 	"time"
 
-	pb "github.com/dapr/dapr/pkg/proto/runtime/v1"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	health "google.golang.org/grpc/health/grpc_health_v1"
-	"google.golang.org/protobuf/types/known/emptypb"
 
 	"mesh/supervisor/config"
 	"mesh/supervisor/proc"
@@ -215,25 +213,6 @@ func grpcCheck(service, protocol string, port int) check {
 		}
 		if resp.GetStatus() != health.HealthCheckResponse_SERVING {
 			return fmt.Errorf("the gRPC health service says %s", resp.GetStatus())
-		}
-		return nil
-	}
-}
-
-// healthCheck is Dapr's app health check: a path over HTTP, the method
-// HealthCheck over gRPC.
-func healthCheck(h *config.Health, protocol string, port int) check {
-	if protocol != "grpc" && protocol != "grpcs" {
-		return httpCheck(h.Path, protocol, port)
-	}
-	return func(ctx context.Context) error {
-		conn, err := dial(protocol, port)
-		if err != nil {
-			return err
-		}
-		defer conn.Close()
-		if _, err := pb.NewAppCallbackHealthCheckClient(conn).HealthCheck(ctx, &emptypb.Empty{}); err != nil {
-			return errors.New("the gRPC method HealthCheck fails")
 		}
 		return nil
 	}

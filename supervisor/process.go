@@ -303,8 +303,14 @@ func (u *unit) attend(ctx context.Context) {
 	d := u.want.Load()
 	app.Hold(u.name + " has not been started yet")
 	u.phase(state.Pending, "waits for somebody to start it")
-	m := u.watchOver(ctx, d, u.newReadiness(d, u.s.o.Environ), false)
-	defer func() { m.end() }()
+	m := u.watchOver(ctx, d, u.newReadiness(d, u.s.o.Environ), standing{})
+	sick := false
+	defer func() {
+		m.end()
+		if sick {
+			u.ails("")
+		}
+	}()
 	for {
 		select {
 		case f := <-m.found:
@@ -317,6 +323,7 @@ func (u *unit) attend(ctx context.Context) {
 			case foundUnwell, foundLost:
 				return
 			case foundSick, foundWell:
+				sick = f.kind == foundSick
 				u.health(f)
 			}
 		case <-u.wake:
