@@ -222,13 +222,16 @@ func TestTap(t *testing.T) {
 		f.Route(&flow.Peer{Instance: "orders-1", Transport: "local"})
 		f.Replied(503)
 		f.End(errors.New("the app has gone"))
+		f = r.Flows.Begin(flow.Head{Caller: "orders", Callee: "store", Verb: "get", Path: "/k", Kind: "state"})
+		f.Replied(400)
+		f.Answered(errors.New("no such store"))
 	}
-	text := s.start("tap", "to:orders")
+	text := s.start("tap", "app:orders")
 	lines := s.start("tap", "--json", "--no-chunks", "status:503")
 	nothing := s.start("tap", "from:nobody")
 	soon(t, "all taps tell the invocation", func() bool {
 		invocation()
-		return strings.Contains(text.out.String(), "broke off") && strings.Contains(lines.out.String(), `"event":"end"`)
+		return strings.Contains(text.out.String(), "no such store") && strings.Contains(lines.out.String(), `"event":"end"`)
 	})
 	r.Stop()
 	for _, c := range []*command{text, lines, nothing} {
@@ -239,6 +242,7 @@ func TestTap(t *testing.T) {
 	for _, want := range []string{
 		"begin   web ▸ orders", "POST /buy", "chunk   ↑ caller.in #0 7 B", "head    503",
 		"↑ 7 B ↓ 0 B  web ▸ orders-1 POST /buy (local)  broke off: the app has gone",
+		"orders ▸ store get /k  no such store",
 	} {
 		if !strings.Contains(text.out.String(), want) {
 			t.Errorf("tap does not say %q:\n%s", want, text.out.String())

@@ -278,8 +278,11 @@ func invocation(v flow.View) string {
 		callee = v.Instance
 	}
 	outcome := fmt.Sprintf("%d in %v", v.Status, v.Age.Round(100*time.Microsecond))
-	if v.Err != "" {
+	switch {
+	case v.Broken():
 		outcome = "broke off after " + v.Age.Round(100*time.Microsecond).String() + ": " + v.Err
+	case v.Err != "":
+		outcome += ": " + v.Err
 	}
 	up, ok := v.Lane(flow.Request, flow.CallerIn)
 	if !ok { // the caller is elsewhere

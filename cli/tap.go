@@ -123,7 +123,10 @@ func tapLine(e *control.Event) string {
 		if e.Held > 0 {
 			line += "  held " + filter.Seconds(e.Held)
 		}
-		if e.Error != "" {
+		switch {
+		case e.Answered:
+			line += "  " + e.Error
+		case e.Error != "":
 			line += "  broke off: " + e.Error
 		}
 		return line

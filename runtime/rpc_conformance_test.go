@@ -214,7 +214,7 @@ func rpcStatus(t *testing.T, m *mesh) {
 	if strings.Join(trailer["x-trail"], " ") != "t u" || strings.Join(trailer["x-trail-bin"], " ") != "\x01" {
 		t.Errorf("the trailers are %v", trailer)
 	}
-	if v := m.ended(1)[0]; v.Status != 404 || v.Err != "NotFound: no such order: µ" {
+	if v := m.ended(1)[0]; v.Status != 404 || v.Err != "NotFound: no such order: µ" || v.Broken() {
 		t.Errorf("recorded as %d %q", v.Status, v.Err)
 	}
 }

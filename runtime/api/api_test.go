@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"mesh/runtime/api/apitest"
+	"mesh/runtime/flow"
 	"mesh/runtime/stream"
 )
 
@@ -72,6 +74,29 @@ func TestInvoke(t *testing.T) {
 	}
 	if _, err := New(Options{}).Invoke(t.Context(), &stream.Call{}); err == nil || !strings.Contains(err.Error(), "not ready") {
 		t.Errorf("without a way to invoke: %v", err)
+	}
+}
+
+// TestAnsweredErrorsAreNotBrokenOff: a component call that fails is recorded as
+// what its caller was told; only one without an answer broke off.
+func TestAnsweredErrorsAreNotBrokenOff(t *testing.T) {
+	flows := flow.NewRecorder()
+	defer flows.Watch()()
+	a := New(Options{AppID: "me", Components: apitest.Start(t), Flows: flows})
+	_, err := a.GetState(t.Context(), "nowhere", StateGet{Key: "k"})
+	if err == nil {
+		t.Fatal("an unknown store answers")
+	}
+	if v := flows.Views(1)[0]; v.Status != AsError(err).HTTPStatus() || v.Err != err.Error() || v.Broken() {
+		t.Errorf("recorded as %d %q, broken off: %v", v.Status, v.Err, v.Broken())
+	}
+	a.record("state", "s", "get", "k", 0).end(0, fmt.Errorf("reading: %w", context.Canceled))
+	if v := flows.Views(1)[0]; !v.Broken() {
+		t.Errorf("a caller who has gone is told %d %q", v.Status, v.Err)
+	}
+	a.record("binding", "b", "get", "", 0).broke(errors.New("reset"))
+	if v := flows.Views(1)[0]; !v.Broken() {
+		t.Errorf("an answer that breaks off is %d %q", v.Status, v.Err)
 	}
 }
 

@@ -76,7 +76,7 @@ func (a *API) StreamBinding(ctx context.Context, name, operation string, in Stre
 	if answer.Body == nil {
 		answer.Body, answer.Size = io.NopCloser(bytes.NewReader(nil)), 0
 	}
-	answer.Body = &marked{ReadCloser: answer.Body, flow: f.Flow, dir: flow.Reply, hop: flow.CallerOut, end: func(err error) { f.end(0, err) }}
+	answer.Body = &marked{ReadCloser: answer.Body, flow: f.Flow, dir: flow.Reply, hop: flow.CallerOut, end: f.broke}
 	return answer, nil
 }
 

@@ -43,14 +43,33 @@ type recorded struct {
 	began time.Time
 }
 
-// end says how the call ended; n is the size of what came back.
+// end says how the call was answered; n is the size of what came back.
 func (r recorded) end(n int, err error) {
+	if !r.close(n, err) {
+		return
+	}
+	if errors.Is(err, context.Canceled) { // nobody waits for the answer
+		r.End(err)
+		return
+	}
+	r.Answered(err)
+}
+
+// broke is end for a call whose answer has begun: an error breaks it off.
+func (r recorded) broke(err error) {
+	if r.close(0, err) {
+		r.End(err)
+	}
+}
+
+// close tells of a call that ends, and says whether it has a flow.
+func (r recorded) close(n int, err error) bool {
 	if r.used != nil {
 		r.use.Took, r.use.Failed = time.Since(r.began), err != nil
 		r.used(r.use)
 	}
 	if r.Flow == nil {
-		return
+		return false
 	}
 	status := 200
 	if err != nil {
@@ -60,7 +79,7 @@ func (r recorded) end(n int, err error) {
 	if n > 0 {
 		r.Mark(flow.Reply, flow.CallerOut, n)
 	}
-	r.End(err)
+	return true
 }
 
 // absent tells an error of a component that the app does not see; none says

@@ -22,6 +22,9 @@ type Topic struct {
 // ErrDrop is what a subscriber says to a message that it does not want again.
 var ErrDrop = errors.New("the app dropped the message")
 
+// ErrAgain is what a subscriber says to a message that it wants once more.
+var ErrAgain = errors.New("the app asks for the message again (RETRY)")
+
 // MaySubscribe says why the app cannot subscribe to a topic.
 func (a *API) MaySubscribe(t Topic) error {
 	switch {
@@ -84,6 +87,9 @@ func (a *API) stream(ctx context.Context, t *Topic, m *component.Message, event 
 		f := a.o.Flows.Begin(flow.Head{Caller: t.PubSub, Callee: a.o.AppID, Verb: "stream", Path: "/" + t.Topic, Kind: "delivery"})
 		f.Mark(flow.Request, flow.CallerIn, len(m.Data))
 		err := take(ctx, m.Topic, event)
+		if errors.Is(err, ErrDrop) || errors.Is(err, ErrAgain) {
+			f.Answered(err)
+		}
 		f.End(err)
 		if errors.Is(err, ErrDrop) {
 			return policy.Final(err)

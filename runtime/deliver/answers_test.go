@@ -9,7 +9,12 @@ import (
 	"strings"
 	"testing"
 
+	runtimev1 "github.com/dapr/dapr/pkg/proto/runtime/v1"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	"mesh/runtime/component"
+	"mesh/runtime/flow"
 	"mesh/runtime/resource"
 	"mesh/runtime/stream"
 )
@@ -51,6 +56,49 @@ func TestBulkAnswers(t *testing.T) {
 			}
 			if got != want {
 				t.Errorf("%d %s: message %d is %s (%v), want %s", tc.status, tc.text, i+1, got, err, want)
+			}
+		}
+	}
+}
+
+// TestAnswersDoNotBreakOff: a delivery that the app refuses shows its answer; only
+// one that it does not answer is broken off.
+func TestAnswersDoNotBreakOff(t *testing.T) {
+	t.Parallel()
+	flows := flow.NewRecorder()
+	defer flows.Watch()()
+	sub := &Subscription{Subscription: resource.Subscription{PubSub: "broker", Topic: "t"}}
+	d := &delivery{sub: sub, m: &component.Message{ID: "1"}, event: map[string]any{"id": "1"}, path: "t"}
+	for name, tc := range map[string]struct {
+		status int // of an app that speaks HTTP; 0: it cannot be reached
+		text   string
+		said   runtimev1.TopicEventResponse_TopicEventResponseStatus // of one that speaks gRPC
+		failed error
+		broken bool
+	}{
+		"refused":     {status: 500, said: runtimev1.TopicEventResponse_RETRY},
+		"dropped":     {status: 200, text: `{"status":"DROP"}`, said: runtimev1.TopicEventResponse_DROP},
+		"no route":    {status: 404, failed: status.Error(codes.Unimplemented, "no such method")},
+		"an error":    {status: 503, failed: status.Error(codes.Internal, "oops")},
+		"not reached": {failed: &stream.UnreachableError{Err: errors.New("not there")}, broken: true},
+		"broken off":  {failed: status.Error(codes.Unavailable, "reset"), broken: true},
+	} {
+		speaksRPC := newRPCApp("a")
+		speaksRPC.say(tc.said, tc.failed)
+		for _, a := range []subscriber{
+			httpApp{Options{AppID: "a", App: stream.HandlerFunc(func(context.Context, *stream.Call) (*stream.Reply, error) {
+				if tc.status == 0 {
+					return nil, tc.failed
+				}
+				return &stream.Reply{Status: tc.status, Body: io.NopCloser(strings.NewReader(tc.text))}, nil
+			})}},
+			grpcApp{Options{AppID: "a", RPC: speaksRPC}},
+		} {
+			f := flows.Begin(flow.Head{Kind: "delivery"})
+			err := a.message(t.Context(), f, d)
+			f.End(err)
+			if v := f.View(); err == nil || v.Err != err.Error() || v.Broken() != tc.broken {
+				t.Errorf("%s, %T: %v is recorded as %q, broken off: %v, want %v", name, a, err, v.Err, v.Broken(), tc.broken)
 			}
 		}
 	}

@@ -147,6 +147,7 @@ func (d *Deliverer) tellKey(ctx context.Context, store, key string, body []byte)
 	status, answer, err := httpApp{d.o}.post(ctx, f, path, http.Header{"Content-Type": {"application/json"}}, body)
 	if err == nil && status != http.StatusOK {
 		err = fmt.Errorf("the app answered %d: %s", status, shorten(answer))
+		f.Answered(err)
 	}
 	return err
 }

@@ -67,9 +67,11 @@ func (a grpcApp) message(ctx context.Context, f *flow.Flow, d *delivery) error {
 	req.Topic, req.PubsubName, req.Path = d.m.Topic, d.sub.PubSub, d.path
 	var res runtimev1.TopicEventResponse
 	if err := a.call(ctx, f, headers(d), runtimev1.AppCallback_OnTopicEvent_FullMethodName, req, &res); err != nil {
-		return refused(err)
+		return refused(f, err)
 	}
-	return answered(res.GetStatus())
+	err = answered(res.GetStatus())
+	f.Answered(err)
+	return err
 }
 
 // messages calls OnBulkTopicEvent, or what it was called before.
@@ -99,19 +101,30 @@ func (a grpcApp) messages(ctx context.Context, f *flow.Flow, all []*delivery) []
 		err = a.call(ctx, f, nil, runtimev1.AppCallbackAlpha_OnBulkTopicEventAlpha1_FullMethodName, req, &res)
 	}
 	if err != nil {
-		return alike(len(all), refused(err))
+		return alike(len(all), refused(f, err))
 	}
 	for _, one := range res.GetStatuses() {
 		said[one.GetEntryId()] = answered(one.GetStatus())
 	}
-	return matched(all, said)
+	errs := matched(all, said)
+	f.Answered(errors.Join(errs...))
+	return errs
 }
 
 // refused says what an error of the app means: that it has no such method, or
 // that it may take the message later.
-func refused(err error) error {
+func refused(f *flow.Flow, err error) error {
 	if status.Code(err) == codes.Unimplemented {
-		return &lostError{fmt.Errorf("the app takes no messages (%w)", err)}
+		err = &lostError{fmt.Errorf("the app takes no messages (%w)", err)}
+	}
+	return concluded(f, err)
+}
+
+// concluded ends the flow of a call that the app has answered with an error, and
+// gives the error back.
+func concluded(f *flow.Flow, err error) error {
+	if st, ok := status.FromError(err); ok && !isUnreachable(err) && !stream.BrokenOff(st.Code()) {
+		f.Answered(err)
 	}
 	return err
 }
@@ -147,7 +160,7 @@ func (a grpcApp) event(ctx context.Context, f *flow.Flow, name string, p compone
 	req := &runtimev1.BindingEventRequest{Name: name, Data: p.Data, Metadata: p.Metadata}
 	var res runtimev1.BindingEventResponse
 	if err := a.call(ctx, f, nil, runtimev1.AppCallback_OnBindingEvent_FullMethodName, req, &res); err != nil {
-		return nil, err
+		return nil, concluded(f, err)
 	}
 	if err := a.send(ctx, &res); err != nil {
 		a.o.Log.WarnContext(ctx, "sending on what the app answered to an event", slog.String("binding", name), slog.Any("error", err))

@@ -106,7 +106,9 @@ func (a httpApp) message(ctx context.Context, f *flow.Flow, d *delivery) error {
 	if err != nil {
 		return err
 	}
-	return verdict(status, answer)
+	err = verdict(status, answer)
+	f.Answered(err)
+	return err
 }
 
 // bulkEntry is one message of a bulk as the app gets it.
@@ -140,7 +142,8 @@ func (a httpApp) messages(ctx context.Context, f *flow.Flow, all []*delivery) []
 		return alike(len(all), fmt.Errorf("writing a bulk: %w", err))
 	}
 	status, answer, err := a.post(ctx, f, all[0].path, http.Header{"Content-Type": {"application/json"}}, body)
-	if err == nil && (status < 200 || status > 299) {
+	answered := err == nil
+	if answered && (status < 200 || status > 299) {
 		err = verdict(status, answer)
 	}
 	var said struct {
@@ -155,6 +158,9 @@ func (a httpApp) messages(ctx context.Context, f *flow.Flow, all []*delivery) []
 		}
 	}
 	if err != nil {
+		if answered {
+			f.Answered(err)
+		}
 		return alike(len(all), err)
 	}
 	words := map[string]error{}
@@ -163,7 +169,9 @@ func (a httpApp) messages(ctx context.Context, f *flow.Flow, all []*delivery) []
 			words[one.ID] = errors.New("the app does not say what became of the message") // unlike to a message by itself
 		}
 	}
-	return matched(all, words)
+	errs := matched(all, words)
+	f.Answered(errors.Join(errs...))
+	return errs
 }
 
 // wants asks with OPTIONS.
@@ -192,6 +200,7 @@ func (a httpApp) event(ctx context.Context, f *flow.Flow, name string, p compone
 	status, answer, err := a.post(ctx, f, bindingPath(a.o.Components, name), header, p.Data)
 	if err == nil && (status < 200 || status > 299) {
 		err = fmt.Errorf("the app answered %d: %s", status, shorten(answer))
+		f.Answered(err)
 	}
 	return answer, err
 }

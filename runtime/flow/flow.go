@@ -129,7 +129,7 @@ type Flow struct {
 	status  atomic.Int32 // HTTP status, or 0
 	replied atomic.Int64 // when the reply's head arrived; 0: not yet
 	ended   atomic.Int64 // when it ended; 0: live
-	err     atomic.Pointer[string]
+	err     atomic.Pointer[failure]
 	marks   atomic.Int32            // that its lanes have room for
 	capture atomic.Pointer[capture] // nil: its bytes are not wanted
 
@@ -224,15 +224,26 @@ func (f *Flow) Replied(status int) {
 	f.replied.CompareAndSwap(0, f.now())
 }
 
+// failure is why an invocation was in vain.
+type failure struct {
+	text     string
+	answered bool // the caller has a whole answer that says so
+}
+
 // End records that the invocation is over, err being why it broke off or nil.
-// The first call wins.
-func (f *Flow) End(err error) {
+// The first call of End and Answered wins.
+func (f *Flow) End(err error) { f.end(err, false) }
+
+// Answered records that the invocation is over and did not break off: its caller
+// has the whole answer, and err is what that says is wrong, or nil.
+func (f *Flow) Answered(err error) { f.end(err, true) }
+
+func (f *Flow) end(err error, answered bool) {
 	if f == nil {
 		return
 	}
 	if err != nil && f.ended.Load() == 0 {
-		s := err.Error()
-		f.err.CompareAndSwap(nil, &s)
+		f.err.CompareAndSwap(nil, &failure{err.Error(), answered})
 	}
 	if f.ended.CompareAndSwap(0, f.now()) {
 		f.rec.end(f)

@@ -65,6 +65,27 @@ func TestFlowFromBeginToEnd(t *testing.T) {
 	}
 }
 
+// TestAnsweredWithAnError: only a caller without a whole answer is broken off.
+func TestAnsweredWithAnError(t *testing.T) {
+	r := watched(t)
+	for _, how := range []struct {
+		end          func(*Flow)
+		err          string
+		broken, said bool
+	}{
+		{func(f *Flow) { f.End(errors.New("gone")) }, "gone", true, false},
+		{func(f *Flow) { f.Answered(errors.New("no")); f.End(errors.New("too late")) }, "no", false, true},
+		{func(f *Flow) { f.End(errors.New("gone")); f.Answered(errors.New("too late")) }, "gone", true, false},
+		{func(f *Flow) { f.Answered(nil); f.End(errors.New("too late")) }, "", false, false},
+	} {
+		f := r.Begin(Head{})
+		how.end(f)
+		if v := f.View(); v.Live || v.Err != how.err || v.Broken() != how.broken || v.Answered != how.said {
+			t.Errorf("it ended with %q (broken off %v, answered %v), want %+v", v.Err, v.Broken(), v.Answered, how)
+		}
+	}
+}
+
 func TestJoinRecordsBothEndsInOneFlow(t *testing.T) {
 	r := watched(t)
 	caller := r.Begin(Head{Callee: "orders"})

@@ -16,10 +16,15 @@ type View struct {
 	Replied time.Duration `json:"replied,omitempty"` // when the reply's head arrived
 	Held    time.Duration `json:"held,omitempty"`    // time spent waiting for the app, so far
 	Holding bool          `json:"holding,omitempty"` // waiting now
-	Err     string        `json:"error,omitempty"`   // why it broke off
-	Kept    bool          `json:"kept,omitempty"`    // bytes of its bodies are, or may be, captured
-	Lanes   []LaneView    `json:"lanes,omitempty"`   // the lanes that saw bytes, or wait to write some
+	Err     string        `json:"error,omitempty"`   // why it broke off, or what was wrong
+	// Answered says that it did not break off: Err is what the answer says.
+	Answered bool       `json:"answered,omitempty"`
+	Kept     bool       `json:"kept,omitempty"`  // bytes of its bodies are, or may be, captured
+	Lanes    []LaneView `json:"lanes,omitempty"` // the lanes that saw bytes, or wait to write some
 }
+
+// Broken says whether the invocation broke off.
+func (v View) Broken() bool { return v.Err != "" && !v.Answered }
 
 // LaneView is a lane at one moment.
 type LaneView struct {
@@ -60,7 +65,7 @@ func (f *Flow) View() View {
 		v.Held += time.Duration(max(0, end-t))
 	}
 	if s := f.err.Load(); s != nil {
-		v.Err = *s
+		v.Err, v.Answered = s.text, s.answered
 	}
 	v.Kept = f.capture.Load() != nil
 	for i := range lanes {

@@ -161,5 +161,10 @@ func end(f *flow.Flow, err error) {
 	}
 	st := status.Convert(err)
 	f.Replied(stream.HTTPStatus(st.Code()))
-	f.End(fmt.Errorf("%v: %s", st.Code(), st.Message()))
+	words := fmt.Errorf("%v: %s", st.Code(), st.Message())
+	if stream.BrokenOff(st.Code()) {
+		f.End(words)
+		return
+	}
+	f.Answered(words)
 }

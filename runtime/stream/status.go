@@ -37,6 +37,12 @@ func HTTPStatus(code codes.Code) int {
 	return http.StatusInternalServerError
 }
 
+// BrokenOff says whether a code tells that a call broke off, unlike what an app
+// answers.
+func BrokenOff(code codes.Code) bool {
+	return code == codes.Canceled || code == codes.DeadlineExceeded || code == codes.Unavailable
+}
+
 // GRPCCode gives the gRPC code that Dapr answers for an HTTP status outside 2xx.
 func GRPCCode(httpStatus int) codes.Code {
 	switch httpStatus {

@@ -49,7 +49,9 @@ type Event struct {
 	Age   time.Duration `json:"age,omitempty"`   // nanoseconds it took
 	Held  time.Duration `json:"held,omitempty"`  // nanoseconds of them that it waited for the app
 	Bytes *Bytes        `json:"bytes,omitempty"` // what entered the mesh
-	Error string        `json:"error,omitempty"` // why it broke off
+	Error string        `json:"error,omitempty"` // why it broke off, or what was wrong
+	// Answered says that it did not break off: Error is what the answer says.
+	Answered bool `json:"answered,omitempty"`
 }
 
 // Bytes counts the bodies of one invocation.
@@ -69,7 +71,7 @@ func about(kind EventKind, at time.Time, v *flow.View) Event {
 // ended gives a flow's end event.
 func ended(v *flow.View) Event {
 	e := about(End, v.Begun.Add(v.Age), v)
-	e.Status, e.Age, e.Held, e.Error = v.Status, v.Age, v.Held, v.Err
+	e.Status, e.Age, e.Held, e.Error, e.Answered = v.Status, v.Age, v.Held, v.Err, v.Answered
 	e.Bytes = &Bytes{Request: filter.Bytes(v, flow.Request), Reply: filter.Bytes(v, flow.Reply)}
 	return e
 }

@@ -128,7 +128,7 @@ func (l *Lanes) fillEnd(row []bin, lane *trace.Lane, last, quiet time.Duration, 
 		return
 	}
 	c, mark := l.axis.col(l.now), binEnd
-	if l.view.Err != "" {
+	if l.view.Broken() {
 		mark = binBroken
 	}
 	for ; c >= 0 && c < len(row); c++ {

@@ -66,9 +66,13 @@ func (s *Server) InvokeService(ctx context.Context, req *runtimev1.InvokeService
 	}
 	switch {
 	case reply.GRPC.Code() != codes.OK:
-		return nil, reply.GRPC.Err()
+		err = reply.GRPC.Err()
 	case reply.Status < 200 || reply.Status > 299:
-		return nil, replyError(reply.Status, data)
+		err = replyError(reply.Status, data)
+	}
+	if err != nil {
+		f.Answered(err)
+		return nil, err
 	}
 	return &commonv1.InvokeResponse{
 		Data:        &anypb.Any{Value: data, TypeUrl: reply.Type},

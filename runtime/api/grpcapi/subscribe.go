@@ -104,7 +104,7 @@ func verdict(s runtimev1.TopicEventResponse_TopicEventResponseStatus) error {
 		return api.ErrDrop
 	case runtimev1.TopicEventResponse_RETRY:
 	}
-	return errors.New("the app asks for the message again (RETRY)")
+	return api.ErrAgain
 }
 
 // take sends one event and waits for the app's answer.

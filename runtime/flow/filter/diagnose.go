@@ -52,7 +52,7 @@ const (
 // Diagnose finds out what the flow is doing from its counters.
 func Diagnose(v *flow.View) Diagnosis {
 	switch {
-	case !v.Live && (v.Err != "" || v.Status >= 500):
+	case !v.Live && (v.Broken() || v.Status >= 500):
 		return Diagnosis{State: Failed}
 	case !v.Live:
 		return Diagnosis{State: Done}
@@ -182,14 +182,18 @@ func (d Diagnosis) Words(v *flow.View) string {
 		return "holding " + Seconds(d.For) + ": " + d.Who + " is not ready"
 	case Done, Failed:
 	}
-	took := " in " + Seconds(v.Age)
-	switch {
-	case v.Err != "":
+	if v.Broken() {
 		return "broken off: " + v.Err
-	case v.Status != 0:
-		return strconv.Itoa(v.Status) + took
 	}
-	return "done" + took
+	words := "done"
+	if v.Status != 0 {
+		words = strconv.Itoa(v.Status)
+	}
+	words += " in " + Seconds(v.Age)
+	if v.Err != "" {
+		words += ": " + v.Err
+	}
+	return words
 }
 
 // Seconds writes a time in at most six characters, such as "840µs", "12ms",

@@ -40,13 +40,14 @@ func flows() map[string]flow.View {
 		},
 		"broken":  {ID: "51de000000000003", Head: flow.Head{Caller: "api", Callee: "llm", Verb: "POST", Path: "/embed"}, Age: 120 * ms, Err: "reset by llm"},
 		"failed":  {ID: "9900000000000004", Head: chat, Age: 12 * ms, Status: 503, Replied: 11 * ms},
+		"refused": {ID: "7700000000000007", Head: flow.Head{Caller: "web", Callee: "statestore", Verb: "get", Path: "/k", Kind: "state"}, Age: 3 * ms, Status: 400, Replied: 3 * ms, Err: "the store is unknown", Answered: true},
 		"ok":      {ID: "9900000000000005", Head: flow.Head{Caller: "web", Callee: "orders", Verb: "GET", Path: "/list all"}, Age: 12 * ms, Status: 200, Replied: 11 * ms},
 		"holding": {ID: "9900000000000006", Head: flow.Head{Caller: "web", Callee: "orders", Verb: "GET", Path: "/list"}, Live: true, Age: 1200 * ms, Held: 1100 * ms, Holding: true},
 	}
 }
 
 func TestMatch(t *testing.T) {
-	all := []string{"broken", "failed", "flowing", "holding", "ok", "stalled"}
+	all := []string{"broken", "failed", "flowing", "holding", "ok", "refused", "stalled"}
 	for text, want := range map[string][]string{
 		"":                              all,
 		"to:llm":                        {"broken", "failed", "flowing"},
@@ -57,17 +58,18 @@ func TestMatch(t *testing.T) {
 		"to!=llm live":                  {"holding", "stalled"},
 		"status:5xx":                    {"failed"},
 		"status:200-299 done":           {"ok"},
-		"status>=400":                   {"failed"},
+		"status>=400":                   {"failed", "refused"},
 		"ttfb>20ms":                     {"flowing", "holding"},
 		"gap>1s":                        {"stalled"},
 		"stalled":                       {"stalled"},
 		"holding or stalled":            {"holding", "stalled"},
 		"error":                         {"broken", "failed"},
 		"error~RESET":                   {"broken"},
+		"error~unknown":                 {"refused"}, // but it is no error, as any 400
 		"path~/chat !live":              {"failed"},
 		`path:"/list all"`:              {"ok"},
 		"path:/*":                       all,
-		"not (to:llm | from:client)":    {"holding", "ok"},
+		"not (to:llm | from:client)":    {"holding", "ok", "refused"},
 		"to:llm and status:503":         {"failed"},
 		"bytes>1MiB":                    {"stalled"},
 		"chunks>=412":                   {"flowing"},
@@ -154,6 +156,7 @@ func TestDiagnosisInWords(t *testing.T) {
 		"stalled": "stalled: bill not reading 2.1s", // the hop nearest to the reader, though another waits longer
 		"broken":  "broken off: reset by llm",
 		"failed":  "503 in 12ms",
+		"refused": "400 in 3.0ms: the store is unknown",
 		"holding": "holding 1.1s: orders is not ready",
 	} {
 		v := flows()[name]

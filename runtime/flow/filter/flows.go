@@ -67,7 +67,7 @@ func flags() map[string]func(*flow.View) bool {
 		"idle":    in(Idle),
 		"waiting": in(Waiting),
 		"holding": in(Holding),
-		"error":   func(v *flow.View) bool { return v.Err != "" || v.Status >= 500 },
+		"error":   func(v *flow.View) bool { return v.Broken() || v.Status >= 500 },
 		"ok":      func(v *flow.View) bool { return !v.Live && v.Err == "" && v.Status < 400 },
 	}
 }
