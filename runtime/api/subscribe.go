@@ -56,7 +56,7 @@ func (a *API) Subscribe(ctx context.Context, t Topic, take func(ctx context.Cont
 	raw := truth(t.Metadata, "rawPayload")
 	broker.Subscribe(ctx, t.Topic, mergeMetadata(t.Metadata, nil), func(hctx context.Context, m *component.Message) error {
 		began := time.Now()
-		event, err := m.Open(t.PubSub, raw)
+		event, _, err := m.Open(t.PubSub, raw)
 		switch {
 		case err != nil:
 			err = fmt.Errorf("%w: %w", ErrDrop, err)

@@ -2,10 +2,12 @@ package component
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/dapr/components-contrib/contenttype"
 	"github.com/dapr/components-contrib/pubsub"
@@ -61,18 +63,76 @@ func (p *PubSub) features() []pubsub.Feature {
 }
 
 // Open gives the CloudEvent of a message that arrived; raw says that the
-// message is not one, but becomes its data.
-func (m *Message) Open(broker string, raw bool) (map[string]any, error) {
+// message is not one, but becomes its data. made says that the event is not
+// what the message itself says in JSON.
+func (m *Message) Open(broker string, raw bool) (event map[string]any, made bool, err error) {
 	if raw {
-		return pubsub.FromRawPayload(m.Data, m.Topic, broker), nil
+		return pubsub.FromRawPayload(m.Data, m.Topic, broker), true, nil
 	}
-	var ce map[string]any
-	d := json.NewDecoder(bytes.NewReader(m.Data))
+	if ce := m.binary(broker); ce != nil {
+		return ce, true, nil
+	}
+	if err := decode(m.Data, &event); err != nil {
+		return nil, false, fmt.Errorf("reading a message as a CloudEvent: %w", err)
+	}
+	return event, false, nil
+}
+
+// attribute is how the names of a CloudEvent's attributes begin in the metadata
+// of a message in binary mode.
+const attribute = "ce_"
+
+// binary gives the CloudEvent of a message in binary mode: its attributes are
+// metadata, as in headers of Kafka, and the message is its data. nil: it is in
+// none.
+func (m *Message) binary(broker string) map[string]any {
+	ce := map[string]any{"topic": m.Topic, "pubsubname": broker}
+	kind := m.ContentType
+	for key, value := range m.Metadata {
+		key = strings.ToLower(key)
+		if name, ok := strings.CutPrefix(key, attribute); ok && name != "" {
+			ce[name] = value
+		} else if key == "content-type" && kind == "" {
+			kind = value
+		}
+	}
+	if ce["specversion"] == nil || strings.HasPrefix(strings.ToLower(kind), "application/cloudevents") {
+		return nil
+	}
+	if kind != "" {
+		ce["datacontenttype"] = kind
+	}
+	var data any
+	switch parsed := json.Valid(m.Data) && decode(m.Data, &data) == nil; {
+	case isEvent(data): // only sent along with such metadata
+		return nil
+	case parsed && (kind == "" || isJSON(kind)):
+		ce["data"] = data
+	case contenttype.IsStringContentType(kind) && utf8.Valid(m.Data):
+		ce["data"] = string(m.Data)
+	case len(m.Data) > 0:
+		ce["data_base64"] = base64.StdEncoding.EncodeToString(m.Data)
+	}
+	return ce
+}
+
+// isEvent says whether a value is a CloudEvent: whether it has what all have.
+func isEvent(value any) bool {
+	object, _ := value.(map[string]any)
+	return object["specversion"] != nil && object["id"] != nil && object["source"] != nil && object["type"] != nil
+}
+
+func isJSON(contentType string) bool {
+	kind, _, _ := strings.Cut(strings.ToLower(contentType), ";")
+	kind = strings.TrimSpace(kind)
+	return kind == contenttype.JSONContentType || strings.HasSuffix(kind, "+json")
+}
+
+// decode reads JSON without rounding its numbers.
+func decode(text []byte, to any) error {
+	d := json.NewDecoder(bytes.NewReader(text))
 	d.UseNumber()
-	if err := d.Decode(&ce); err != nil {
-		return nil, fmt.Errorf("reading a message as a CloudEvent: %w", err)
-	}
-	return ce, nil
+	return d.Decode(to)
 }
 
 // Expired says whether a CloudEvent is too old to be delivered.

@@ -2,8 +2,11 @@ package component
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"reflect"
 	"slices"
 	"strconv"
 	"sync"
@@ -267,4 +270,51 @@ func TestSubscribeBeforeThere(t *testing.T) {
 	apply(t, l, declare("pubsub", "pubsub.in-memory"))
 	publish(t, p, "t", "2")
 	in.has(t, "1", "2")
+}
+
+// TestBinaryModeEvents: what has the attributes of a CloudEvent beside it becomes
+// one, with its data as they are for their type.
+func TestBinaryModeEvents(t *testing.T) {
+	attributes := map[string]string{
+		"CE_SpecVersion": "1.0", "ce_id": "7", "ce_source": "/mill", "ce_type": "ground", "ce_subject": "flour", "traceparent": "not of the event",
+	}
+	envelope := `{"specversion":"1.0","id":"8","source":"s","type":"t","data":1}`
+	for name, tc := range map[string]struct {
+		data, kind, header string // the header is metadata, as Kafka has it
+		want               map[string]any
+	}{
+		"bytes":     {data: "\x00\xff", kind: "application/octet-stream", want: map[string]any{"data_base64": "AP8=", "datacontenttype": "application/octet-stream"}},
+		"JSON":      {data: `{"n":12345678901234567}`, header: "application/json; charset=utf-8", want: map[string]any{"data": map[string]any{"n": json.Number("12345678901234567")}, "datacontenttype": "application/json; charset=utf-8"}},
+		"a JSON":    {data: `[1]`, header: "application/vnd.mill+json", want: map[string]any{"data": []any{json.Number("1")}, "datacontenttype": "application/vnd.mill+json"}},
+		"no JSON":   {data: `{} {}`, header: "application/json", want: map[string]any{"data_base64": "e30ge30=", "datacontenttype": "application/json"}},
+		"text":      {data: "grüß", header: "text/plain", want: map[string]any{"data": "grüß", "datacontenttype": "text/plain"}},
+		"no text":   {data: "\xff", header: "text/plain", want: map[string]any{"data_base64": "/w==", "datacontenttype": "text/plain"}},
+		"untyped":   {data: `true`, want: map[string]any{"data": true}},
+		"empty":     {header: "application/json", want: map[string]any{"datacontenttype": "application/json"}},
+		"structure": {data: envelope, header: "application/cloudevents+json; charset=UTF-8"},
+		"envelope":  {data: envelope, kind: "application/octet-stream"},
+	} {
+		m := Message{Topic: "sacks", Data: []byte(tc.data), ContentType: tc.kind, Metadata: maps.Clone(attributes)}
+		if tc.header != "" {
+			m.Metadata["Content-Type"] = tc.header
+		}
+		got, made, err := m.Open("broker", false)
+		if tc.want == nil { // it is one by itself
+			if err != nil || made || got["id"] != "8" {
+				t.Errorf("%s: %v (made: %v), %v", name, got, made, err)
+			}
+			continue
+		}
+		want := map[string]any{
+			"specversion": "1.0", "id": "7", "source": "/mill", "type": "ground", "subject": "flour", "topic": "sacks", "pubsubname": "broker",
+		}
+		maps.Copy(want, tc.want)
+		if err != nil || !made || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %v (made: %v), %v; want %v", name, got, made, err, want)
+		}
+	}
+	plain := Message{Data: []byte("\x00"), ContentType: "application/octet-stream", Metadata: map[string]string{"ce_id": "7"}}
+	if got, _, err := plain.Open("broker", false); err == nil {
+		t.Errorf("without the version of CloudEvents it is %v", got)
+	}
 }

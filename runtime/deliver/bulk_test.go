@@ -2,9 +2,11 @@ package deliver
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -12,6 +14,7 @@ import (
 
 	"mesh/runtime/component"
 	"mesh/runtime/resource"
+	"mesh/runtime/stream"
 )
 
 func TestBulk(t *testing.T) {
@@ -91,5 +94,37 @@ func TestRawPayload(t *testing.T) {
 	}
 	if e := bulk.Entries[0]; e.Event != coded || e.ContentType != "application/octet-stream" {
 		t.Errorf("in a bulk a raw message arrives as %+v", e)
+	}
+}
+
+// TestBinaryModeEvents: an app gets whole CloudEvents of publishers that put the
+// attributes beside the data.
+func TestBinaryModeEvents(t *testing.T) {
+	t.Parallel()
+	sub := &Subscription{Subscription: resource.Subscription{PubSub: "broker", Topic: "t", Default: "/t"}}
+	d, err := open(sub, &component.Message{Topic: "t", Data: []byte{0, 1}, ContentType: "application/octet-stream", Metadata: map[string]string{
+		"ce_specversion": "1.0", "ce_id": "7", "ce_source": "/mill", "ce_type": "ground",
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var body []byte
+	speaksHTTP := httpApp{Options{AppID: "a", App: stream.HandlerFunc(func(_ context.Context, c *stream.Call) (*stream.Reply, error) {
+		body, _ = io.ReadAll(c.Body)
+		return &stream.Reply{Status: http.StatusOK, Body: http.NoBody}, nil
+	})}}
+	var event map[string]any
+	if err := speaksHTTP.message(t.Context(), nil, d); err != nil || json.Unmarshal(body, &event) != nil {
+		t.Fatalf("the app gets %q: %v", body, err)
+	}
+	if event["id"] != "7" || event["type"] != "ground" || event["data_base64"] != "AAE=" || event["pubsubname"] != "broker" {
+		t.Errorf("over HTTP the app gets %s", body)
+	}
+	speaksRPC := newRPCApp("a")
+	if err := (grpcApp{Options{AppID: "a", RPC: speaksRPC}}).message(t.Context(), nil, d); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-speaksRPC.events; got.GetId() != "7" || got.GetSource() != "/mill" || string(got.GetData()) != "\x00\x01" || got.GetSpecVersion() != "1.0" {
+		t.Errorf("over gRPC the app gets %v", got)
 	}
 }

@@ -94,7 +94,7 @@ func (a httpApp) subscriptions(ctx context.Context) (all []resource.Subscription
 // message posts a CloudEvent.
 func (a httpApp) message(ctx context.Context, f *flow.Flow, d *delivery) error {
 	body := d.m.Data
-	if d.sub.raw() {
+	if d.made {
 		var err error
 		if body, err = json.Marshal(d.event); err != nil {
 			return fmt.Errorf("%w: %w", errDrop, err)

@@ -31,6 +31,7 @@ type delivery struct {
 	sub   *Subscription
 	m     *component.Message
 	event map[string]any // the message as a CloudEvent
+	made  bool           // which is not the message's own JSON
 	path  string         // of the route that it takes; "": the subscription has none
 }
 
@@ -53,7 +54,7 @@ func (s *session) deliver(ctx context.Context, sub *Subscription, broker *compon
 
 // open reads a message and finds its route. An error is an errDrop.
 func open(sub *Subscription, m *component.Message) (*delivery, error) {
-	event, err := m.Open(sub.PubSub, sub.raw())
+	event, made, err := m.Open(sub.PubSub, sub.raw())
 	if err != nil {
 		return nil, &lostError{err}
 	}
@@ -64,7 +65,7 @@ func open(sub *Subscription, m *component.Message) (*delivery, error) {
 	if !ok {
 		return nil, fmt.Errorf("%w: no route matches it", errDrop)
 	}
-	return &delivery{sub: sub, m: m, event: event, path: path}, nil
+	return &delivery{sub: sub, m: m, event: event, made: made, path: path}, nil
 }
 
 // begin gives the flow of deliveries of n bytes to the path of one of them.
