@@ -10,9 +10,11 @@ import (
 // Peers are the sidecars of this process and the connections that they share
 // to others. Make it with NewPeers; sidecars join while they run.
 type Peers struct {
-	mu    sync.Mutex // held while the snapshot is replaced
-	byApp atomic.Pointer[map[string]*peerGroup]
-	wires wires
+	mu       sync.Mutex // held while the snapshot is replaced
+	byApp    atomic.Pointer[map[string]*peerGroup]
+	expected map[string]*replacement // by app id; under mu
+	made     atomic.Uint64           // sidecars so far
+	wires    wires
 }
 
 // peerGroup are the instances of one app. It is immutable but for its turn.
@@ -23,7 +25,7 @@ type peerGroup struct {
 
 // NewPeers gives an empty registry.
 func NewPeers() *Peers {
-	p := &Peers{}
+	p := &Peers{expected: map[string]*replacement{}}
 	p.byApp.Store(&map[string]*peerGroup{})
 	return p
 }
@@ -35,11 +37,18 @@ func (p *Peers) find(appID string) *peerGroup { return (*p.byApp.Load())[appID] 
 func (p *Peers) known() []string { return slices.Sorted(maps.Keys(*p.byApp.Load())) }
 
 func (p *Peers) join(s *Sidecar) {
-	p.change(s.o.AppID, func(all []*Sidecar) []*Sidecar { return append(slices.Clone(all), s) })
+	p.change(s.o.AppID, func(all []*Sidecar) []*Sidecar {
+		if s.left {
+			return all
+		}
+		return append(slices.Clone(all), s)
+	})
+	p.arrived(s)
 }
 
 func (p *Peers) leave(s *Sidecar) {
 	p.change(s.o.AppID, func(all []*Sidecar) []*Sidecar {
+		s.left = true
 		return slices.DeleteFunc(slices.Clone(all), func(o *Sidecar) bool { return o == s })
 	})
 }

@@ -57,10 +57,19 @@ func (r *router) Handle(ctx context.Context, c *stream.Call) (*stream.Reply, err
 		return r.self.callApp(ctx, c.Unstamped())
 	}
 	to := c.StampedBy(r.stamp, appID)
-	if g := r.peers.find(appID); g != nil {
-		return r.here(ctx, to, g)
+	for {
+		g, err := r.peers.get(ctx, appID, c.Flow)
+		if err != nil {
+			return nil, err
+		}
+		if g == nil {
+			return r.elsewhere(ctx, to)
+		}
+		reply, err := r.here(ctx, to, g)
+		if err == nil || !r.replaced(ctx, g, err) {
+			return reply, err
+		}
 	}
-	return r.elsewhere(ctx, to)
 }
 
 // split takes a namespace off an app id: "app" or "app.namespace".
@@ -97,6 +106,12 @@ func (r *router) here(ctx context.Context, c *stream.Call, g *peerGroup) (reply 
 		}
 	}
 	return reply, err
+}
+
+// replaced says whether a call of which nothing was sent may be made anew, because
+// others have taken the place of those that could not be reached.
+func (r *router) replaced(ctx context.Context, g *peerGroup, err error) bool {
+	return again(ctx, err) && !errors.Is(err, appchan.ErrWaited) && r.peers.find(g.all[0].o.AppID) != g
 }
 
 // elsewhere calls an app that others run.

@@ -31,8 +31,17 @@ func (r *router) Pass(ctx context.Context, c *rpc.Call) error {
 	md.Set(rpc.KeyCaller, r.appID)
 	md.Set(rpc.KeyCallee, appID)
 	c = c.With(appID, md)
-	if g := r.peers.find(appID); g != nil {
-		return r.passHere(ctx, c, g)
+	for {
+		g, err := r.peers.get(ctx, appID, c.Flow)
+		if err != nil {
+			return err
+		}
+		if g == nil {
+			break
+		}
+		if err := r.passHere(ctx, c, g); err == nil || !r.replaced(ctx, g, err) {
+			return err
+		}
 	}
 	addrs, n, err := r.resolve(ctx, appID)
 	if err != nil {

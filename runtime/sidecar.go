@@ -95,6 +95,8 @@ type Sidecar struct {
 	sampler   stream.Sampler
 	endpoints *endpoints // outside the mesh
 	local     *flow.Peer // of calls that reach this sidecar in process
+	made      uint64     // its number among those of Peers
+	left      bool       // it is not to be among them, or no longer; under Peers.mu
 	wire      string     // host:port at which this process reaches Internal
 }
 
@@ -120,7 +122,7 @@ func New(o Options) (s *Sidecar, err error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	s = &Sidecar{o: o, local: &flow.Peer{Instance: o.Instance, Transport: "local"}}
+	s = &Sidecar{o: o, made: o.Peers.made.Add(1), local: &flow.Peer{Instance: o.Instance, Transport: "local"}}
 	s.SetLimits(o.MaxBody, o.HeaderLimit)
 	s.SetBalance(o.Balance, o.BalanceOthers)
 	if s.app, err = appchan.New(o.App); err != nil {
@@ -237,8 +239,8 @@ func (s *Sidecar) SetMetadata(key, value string) error { return s.api.SetMetadat
 // checked; nil: it is not.
 func (s *Sidecar) SetAppHealth(h *api.AppHealth) { s.api.SetAppHealth(h) }
 
-// Leave takes the sidecar out of Peers before its time: no new call of this
-// process comes to it, while those under way go on.
+// Leave takes the sidecar out of Peers before its time, for good: no new call of
+// this process comes to it, while those under way go on.
 func (s *Sidecar) Leave() { s.o.Peers.leave(s) }
 
 // Close releases the ports of a sidecar that is not run.

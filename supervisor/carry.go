@@ -109,6 +109,9 @@ func (s *Supervisor) carryOut(ctx context.Context, e *edit) error {
 	if err := errors.Join(err, failed); err != nil {
 		return err
 	}
+	for _, id := range rebuild {
+		s.peers.Expect(id, m.Find(id).Hold, maxHeld)
+	}
 	s.stopUnits(leaving, errRemoved)
 	if err := errors.Join(lost, s.replace(ctx, e, leaving, rebuild)); err != nil {
 		return &lostError{err}
@@ -201,11 +204,15 @@ func (s *Supervisor) replace(ctx context.Context, e *edit, left []*unit, rebuild
 		for _, u := range left {
 			s.tellHealth(u.app)
 		}
-		if s.stop {
-			return
-		}
 		for _, id := range rebuild {
-			failed = errors.Join(failed, s.remake(e.mesh, id))
+			err := errStopping
+			if !s.stop {
+				err = s.remake(e.mesh, id)
+				failed = errors.Join(failed, err)
+			}
+			if err != nil || len(s.of(id)) == 0 {
+				s.peers.Abandon(id)
+			}
 		}
 		s.publish() // whoever applied the edit sees it at once
 	})

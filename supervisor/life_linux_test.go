@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -257,4 +259,45 @@ func TestHealthCheckIsEditedWhileItFails(t *testing.T) {
 	if n := l.State().Find("web").Instances[0].Starts; n != 1 {
 		t.Errorf("it was started %d times", n)
 	}
+}
+
+// TestCallsOutliveNewSidecars: edits that replace the sidecar of an app fail no
+// call to it.
+func TestCallsOutliveNewSidecars(t *testing.T) {
+	app := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer app.Close()
+	dir, port := t.TempDir(), portOf(t, app.Listener)
+	with := func(more string) *config.Mesh {
+		return parse(t, dir, fmt.Sprintf("[apps.front]\ncommand = \"exec sleep 1000\"\n[apps.web]\nport = %d\nhold = \"1m\"\n%s", port, more))
+	}
+	l := start(t, with(""))
+	defer l.end()
+	l.until("both are ready", func(m *state.Mesh) bool { return ready(m.Find("front"))+ready(m.Find("web")) == 2 })
+	url := fmt.Sprintf("http://127.0.0.1:%d/v1.0/invoke/web/method/x", l.State().Find("front").Instances[0].HTTPPort)
+	ctx, cancel := context.WithCancel(t.Context())
+	var callers sync.WaitGroup
+	for range 4 {
+		callers.Go(func() {
+			for ctx.Err() == nil {
+				resp, err := http.Get(url)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				text, _ := io.ReadAll(resp.Body)
+				_ = resp.Body.Close()
+				if resp.StatusCode != http.StatusOK {
+					t.Errorf("%d %s", resp.StatusCode, text)
+					return
+				}
+			}
+		})
+	}
+	for _, edit := range []string{"app_token = \"a\"", "max_concurrency = 9", "app_token = \"b\"", ""} {
+		if err := l.Apply(t.Context(), with(edit)); err != nil {
+			t.Error(err)
+		}
+	}
+	cancel()
+	callers.Wait()
 }

@@ -223,10 +223,14 @@ func (u *unit) drain(ctx context.Context, child *proc.Child, why string) {
 		defer close(drained)
 		_ = u.sidecar.App().Drain(ctx)
 	}()
+	var ended <-chan struct{} // of who runs elsewhere that is not known
+	if child != nil {
+		ended = child.Done()
+	}
 	select {
 	case <-drained:
 		return
-	case <-child.Done():
+	case <-ended:
 	case <-u.s.ending:
 	}
 	cancel()

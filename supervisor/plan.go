@@ -41,7 +41,7 @@ func plan(c config.Change) []step {
 	}
 	for _, a := range c.Changed {
 		switch {
-		case a.Effect&config.Sidecar != 0, needsSidecar(a):
+		case a.Effect&config.Sidecar != 0:
 			steps = append(steps, step{a.ID, stepRebuild})
 			continue
 		case a.Effect&config.Restart != 0:
@@ -88,12 +88,4 @@ func (s *Supervisor) steps(e *edit, c config.Change) {
 		remove = append(remove, step{id, stepRemove})
 	}
 	e.steps = slices.Concat(add, change, remove)
-}
-
-// needsSidecar says whether something changes that a sidecar is built with:
-// where its app listens, or how much it lets through.
-func needsSidecar(diff config.AppChange) bool {
-	return slices.ContainsFunc(diff.Fields, func(f config.Field) bool {
-		return slices.Contains([]string{"port", "max_concurrency"}, f.Key)
-	})
 }

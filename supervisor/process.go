@@ -39,6 +39,9 @@ func (u *unit) process(ctx context.Context) error {
 			}
 		}
 	}
+	if errors.Is(context.Cause(ctx), errRemoved) {
+		u.sidecar.Leave() // calls that wait go to others, if there are any
+	}
 	u.refuse("is being stopped")
 	u.phase(state.Stopped, "")
 	return nil
@@ -331,6 +334,9 @@ func (u *unit) attend(ctx context.Context) {
 				return
 			}
 		case <-ctx.Done():
+			if errors.Is(context.Cause(ctx), errRemoved) {
+				u.bowOut(ctx, nil)
+			}
 			return
 		}
 	}

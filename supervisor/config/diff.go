@@ -131,7 +131,7 @@ func appFields(a, b *App) []Field {
 	var f fields
 	f.silent("command", []any{a.Shell, a.Argv}, []any{b.Shell, b.Argv}, Restart)
 	f.plain("dir", a.Dir, b.Dir, Restart)
-	f.plain("port", portText(a), portText(b), Restart)
+	f.plain("port", portText(a), portText(b), Restart|Sidecar)
 	f.plain("protocol", a.Protocol, b.Protocol, Restart|Sidecar)
 	f.plain("instances", a.Instances, b.Instances, Scale)
 	f.plain("pty", a.PTY, b.PTY, Restart)
@@ -150,7 +150,7 @@ func appFields(a, b *App) []Field {
 	f.plain("sidecar.http_port", a.HTTPPort, b.HTTPPort, Restart|Sidecar)
 	f.plain("sidecar.grpc_port", a.GRPCPort, b.GRPCPort, Restart|Sidecar)
 	f.silent("health", a.Health, b.Health, Live)
-	f.plain("max_concurrency", a.MaxConcurrency, b.MaxConcurrency, Live)
+	f.plain("max_concurrency", a.MaxConcurrency, b.MaxConcurrency, Restart|Sidecar)
 	f.plain("max_body", a.MaxBody, b.MaxBody, Live)
 	f.plain("header_limit", a.HeaderLimit, b.HeaderLimit, Live)
 	f.plain("balance", a.Balance, b.Balance, Live)

@@ -37,7 +37,7 @@ command = "npm start"
 		{"folder", "[apps.web]", "[apps.web]\ndir='sub'", []string{"web: restart (dir /shop → /shop/sub)"}},
 		{"scale up", "[apps.web]", "[apps.web]\ninstances=3", []string{"web: scale 1 → 3"}},
 		{"scale to nothing", "[apps.web]", "[apps.web]\ninstances=0", []string{"web: scale 1 → 0"}},
-		{"port", `"auto"`, "8080", []string{"orders: restart (port auto → 8080)"}},
+		{"port", `"auto"`, "8080", []string{"orders: restart with a new sidecar (port auto → 8080)"}},
 		{"protocol", `"auto"`, "\"auto\"\nprotocol='h2c'", []string{"orders: restart with a new sidecar (protocol http → h2c)"}},
 		{"sidecar", "[apps.web]", "[apps.web]\nsidecar={http_port=3500}", []string{"web: restart with a new sidecar (sidecar.http_port none → 3500)"}},
 		{"live", "[apps.web]", "[apps.web]\nhold='30s'\nrestart='never'\nwatch=['*']", []string{"web: apply (watch changed, restart on-failure → never, hold 15s → 30s)"}},
@@ -92,10 +92,11 @@ func TestDiffOfNames(t *testing.T) {
 }
 
 // TestEffects wants a restart for what the process sees, a new sidecar for
-// what its ports are made of, and neither for the rest.
+// what its ports and the channel to the app are made of, and neither for the rest.
 func TestEffects(t *testing.T) {
 	effects := map[string]Effect{
-		"Shell": Restart, "Argv": Restart, "Dir": Restart, "Port": Restart, "AutoPort": Restart, "PTY": Restart, "Env": Restart, "FileEnv": Restart,
+		"Shell": Restart, "Argv": Restart, "Dir": Restart, "PTY": Restart, "Env": Restart, "FileEnv": Restart,
+		"Port": Restart | Sidecar, "AutoPort": Restart | Sidecar, "MaxConcurrency": Restart | Sidecar,
 		"Protocol": Restart | Sidecar, "HTTPPort": Restart | Sidecar, "GRPCPort": Restart | Sidecar, "AppToken": Restart | Sidecar,
 		"Instances": Scale,
 	}
