@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc"
@@ -28,15 +29,23 @@ func (s *Sidecar) serveInternal(ctx context.Context, ln net.Listener) error {
 	defer pass.Wait()
 	defer s.in.Wait()
 	served := make(chan error, 1)
-	go func() { served <- srv.Serve(stream.Listener(ln)) }()
+	ours := s.in.Server()
+	both := newSplit(ln, ours)
+	go func() { served <- srv.Serve(both) }()
+	defer both.taking.Wait()
 	select {
 	case err := <-served:
+		_ = both.Close()
 		srv.Stop()
+		ours.Shutdown(0)
 		return fmt.Errorf("serving peers on %v: %w", ln.Addr(), err)
 	case <-ctx.Done():
 	}
 	late := time.AfterFunc(s.o.Grace, srv.Stop)
-	srv.GracefulStop()
+	var left sync.WaitGroup
+	left.Go(func() { ours.Shutdown(s.o.Grace) })
+	srv.GracefulStop() // closes the listener
+	left.Wait()
 	late.Stop()
 	if err := <-served; err != nil && !errors.Is(err, grpc.ErrServerStopped) {
 		return fmt.Errorf("stopping to serve peers on %v: %w", ln.Addr(), err)

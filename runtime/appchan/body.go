@@ -41,7 +41,7 @@ func (x *exchange) Read(p []byte) (int, error) {
 	if len(p) >= smallBuffer && x.inData() && x.conn.r == x.conn.w {
 		n, err := x.readDirect(p)
 		x.mark(p[:n])
-		return n, err
+		return n, x.endWith(n, err)
 	}
 	if err := x.await(); err != nil {
 		return 0, err
@@ -57,7 +57,16 @@ func (x *exchange) Read(p []byte) (int, error) {
 		}
 	}
 	x.mark(p[:n])
-	return n, nil
+	return n, x.endWith(n, nil)
+}
+
+// endWith tells of the body's end together with its last bytes, so that whoever
+// passes them on knows that nothing follows.
+func (x *exchange) endWith(n int, err error) error {
+	if n > 0 && err == nil && x.done {
+		return io.EOF
+	}
+	return err
 }
 
 // mark records bytes of the body that have been read, and the body's end.
@@ -122,7 +131,7 @@ func (x *exchange) writePart(w io.Writer, flows bool) (int, error) {
 		buf := x.app.large.get()
 		defer x.app.large.put(buf)
 		n, err := x.Read(*buf)
-		if err != nil {
+		if n == 0 {
 			return 0, err
 		}
 		return w.Write((*buf)[:n])

@@ -38,6 +38,39 @@ func copyOnce(call, fd uintptr, p []byte) (int, syscall.Errno) {
 	}
 }
 
+// maxPieces is how many pieces one system call writes.
+const maxPieces = 16
+
+// Writev writes several pieces once to a socket that does not block.
+func Writev(fd uintptr, p [][]byte) (int, syscall.Errno) {
+	if len(p) == 1 {
+		return Write(fd, p[0])
+	}
+	var vec [maxPieces]syscall.Iovec
+	size := 0
+	p = p[:min(len(p), maxPieces)]
+	for i, b := range p {
+		vec[i].Base = unsafe.SliceData(b)
+		vec[i].SetLen(len(b))
+		size += len(b)
+	}
+	for {
+		var n uintptr
+		var errno syscall.Errno
+		if size <= rawMax {
+			n, _, errno = syscall.RawSyscall(syscall.SYS_WRITEV, fd, uintptr(unsafe.Pointer(&vec)), uintptr(len(p)))
+		} else {
+			n, _, errno = syscall.Syscall(syscall.SYS_WRITEV, fd, uintptr(unsafe.Pointer(&vec)), uintptr(len(p)))
+		}
+		if errno == 0 {
+			return int(n), 0
+		}
+		if errno != syscall.EINTR {
+			return 0, errno
+		}
+	}
+}
+
 // Peek is Pending for a descriptor.
 func Peek(fd uintptr) int {
 	var one [1]byte

@@ -22,6 +22,7 @@ type Conn struct {
 	Raw syscall.RawConn // of Conn; for Read, Write and Pending
 
 	in, out transfer
+	pieces  vector
 }
 
 // transfer is the state of a Read or Write, with a function for Raw that is kept
@@ -48,6 +49,7 @@ func New(nc net.Conn) (*Conn, error) {
 		return nil, fmt.Errorf("looking at the connection to %v: %w", nc.RemoteAddr(), err)
 	}
 	c := &Conn{Conn: nc, Raw: raw}
+	c.pieces.step = c.pieces.write
 	c.in.step = func(fd uintptr) bool {
 		c.in.n, c.in.errno = Read(fd, c.in.p)
 		return c.in.errno != syscall.EAGAIN

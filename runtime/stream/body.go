@@ -13,15 +13,15 @@ import (
 // bodyReader is a body that arrives in frames. Read receives the next frame
 // when the last is used up: a reader that pauses makes the sender wait.
 type bodyReader struct {
-	recvMsg func(any) error
-	pool    *bufferPool
-	frame   inFrame // the one that is being read
-	seq     uint64  // of the next frame with a payload
-	left    int64   // bytes still to come; -1: unknown
-	flow    *flow.Flow
-	dir     flow.Dir
-	err     error       // sticky
-	ended   atomic.Bool // err was given to the reader: nobody waits in recvMsg
+	from  frames
+	pool  *bufferPool
+	frame inFrame // the one that is being read
+	seq   uint64  // of the next frame with a payload
+	left  int64   // bytes still to come; -1: unknown
+	flow  *flow.Flow
+	dir   flow.Dir
+	err   error       // sticky
+	ended atomic.Bool // err was given to the reader: nobody waits for a frame
 
 	// wanted is told that the peer is to send the body; nil: it does so anyway.
 	wanted func()
@@ -101,7 +101,7 @@ func (b *bodyReader) receive() {
 		b.wanted()
 		b.wanted = nil
 	}
-	if err := b.recvMsg(&b.frame); err != nil {
+	if err := b.from.recv(&b.frame); err != nil {
 		switch {
 		case !errors.Is(err, io.EOF):
 			b.err = fmt.Errorf("receiving a frame: %w", err)

@@ -39,6 +39,7 @@ type outFrame struct {
 	n    int     // bytes of data
 	seq  uint64
 	pool *bufferPool
+	how  int // of h2.Last and h2.Soon
 }
 
 // marshal gives the message. It may be called once.

@@ -27,6 +27,9 @@ const (
 	writeBuffer = 128 << 10
 	readBuffer  = 256 << 10
 
+	// maxHeader is how many bytes of gRPC's metadata a call may have.
+	maxHeader = 1 << 20
+
 	service      = "dapr.proto.internals.v1.ServiceInvocation"
 	methodStream = "/" + service + "/CallLocalStream"
 	methodUnary  = "/" + service + "/CallLocal"
@@ -44,7 +47,7 @@ func ServerOptions() []grpc.ServerOption {
 		grpc.ReadBufferSize(readBuffer),
 		grpc.InitialWindowSize(streamWindow),
 		grpc.InitialConnWindowSize(connWindow),
-		grpc.MaxHeaderListSize(1 << 20),
+		grpc.MaxHeaderListSize(maxHeader),
 		grpc.WaitForHandlers(true),
 	}
 }
@@ -66,7 +69,7 @@ func dialOptions() []grpc.DialOption {
 		}),
 		grpc.WithInitialWindowSize(streamWindow),
 		grpc.WithInitialConnWindowSize(connWindow),
-		grpc.WithMaxHeaderListSize(1 << 20),
+		grpc.WithMaxHeaderListSize(maxHeader),
 		grpc.WithDefaultCallOptions(
 			grpc.ForceCodecV2(codec{}),
 			grpc.MaxCallRecvMsgSize(maxMessage),

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"mesh/runtime/flow"
+	"mesh/runtime/h2"
 )
 
 // InboundOptions say whom an Inbound serves.
@@ -61,7 +62,7 @@ func (in *Inbound) Register(s grpc.ServiceRegistrar) {
 		}},
 		Streams: []grpc.StreamDesc{{
 			StreamName:    "CallLocalStream",
-			Handler:       func(_ any, s grpc.ServerStream) error { return in.stream(s) },
+			Handler:       func(_ any, s grpc.ServerStream) error { return in.stream(s.Context(), grpcFrames{s}) },
 			ServerStreams: true,
 			ClientStreams: true,
 		}},
@@ -69,12 +70,20 @@ func (in *Inbound) Register(s grpc.ServiceRegistrar) {
 	}, in)
 }
 
+// Server gives the server of streams from our own sidecars.
+func (in *Inbound) Server() *h2.Server {
+	return h2.NewServer(h2.ServerOptions{
+		Method: methodStream, Pool: &in.pool, MaxHeader: maxHeader,
+		Serve: func(s *h2.Stream) error { return in.stream(s.Context(), ourFrames{s}) },
+	})
+}
+
 // Wait returns when every call has let go of its app. Stop the server first.
 func (in *Inbound) Wait() { in.closers.Wait() }
 
 // stream serves CallLocalStream.
-func (in *Inbound) stream(s grpc.ServerStream) (err error) {
-	b := &bodyReader{recvMsg: s.RecvMsg, pool: &in.pool, dir: flow.Request, extra: lateRequest}
+func (in *Inbound) stream(ctx context.Context, wire frames) (err error) {
+	b := &bodyReader{from: wire, pool: &in.pool, dir: flow.Request, extra: lateRequest}
 	c, id, err := in.head(b)
 	if err != nil {
 		return err
@@ -90,7 +99,7 @@ func (in *Inbound) stream(s grpc.ServerStream) (err error) {
 	}
 	var informs *informer
 	if b.wanted != nil || c.Inform != nil {
-		informs = &informer{to: s}
+		informs = &informer{to: wire}
 	}
 	if c.Inform != nil {
 		c.Inform = informs.say
@@ -98,7 +107,7 @@ func (in *Inbound) stream(s grpc.ServerStream) (err error) {
 	if b.wanted != nil {
 		b.wanted = func() { informs.say(http.StatusContinue, nil) }
 	}
-	r, err := in.handler.Handle(s.Context(), c) // gRPC ends the context when this returns
+	r, err := in.handler.Handle(ctx, c) // the context ends when this returns
 	informs.end()
 	if err != nil {
 		return rejected(err)
@@ -127,14 +136,14 @@ func (in *Inbound) stream(s grpc.ServerStream) (err error) {
 			passTunnel(r.Tunnel, b)
 		})
 	}
-	p := &pump{sendMsg: s.SendMsg, pool: &in.pool, flow: c.Flow, dir: flow.Reply, hop: flow.CalleeOut, trailer: r.Trailer, late: replyTrailer}
+	p := &pump{to: wire, pool: &in.pool, flow: c.Flow, dir: flow.Reply, hop: flow.CalleeOut, trailer: r.Trailer, late: replyTrailer}
 	body, length := wireBody(r)
 	err = p.run(replyHead(r), body, length)
 	switch {
 	case err == nil:
 		return nil
-	case s.Context().Err() != nil:
-		return status.FromContextError(s.Context().Err()).Err()
+	case ctx.Err() != nil:
+		return status.FromContextError(ctx.Err()).Err()
 	case errors.Is(err, errSend):
 		return status.Error(codes.Unavailable, err.Error())
 	}
@@ -144,7 +153,7 @@ func (in *Inbound) stream(s grpc.ServerStream) (err error) {
 // head receives the first frame. The id is that of the flow that the call says
 // it belongs to.
 func (in *Inbound) head(b *bodyReader) (*Call, flow.ID, error) {
-	if err := b.recvMsg(&b.frame); err != nil {
+	if err := b.from.recv(&b.frame); err != nil {
 		if errors.Is(err, io.EOF) {
 			return nil, 0, badHead(errHead)
 		}

@@ -7,8 +7,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"google.golang.org/grpc"
 )
 
 // Expects says whether the caller of a call waits for leave before it sends the
@@ -57,7 +55,7 @@ func (l leave) wait(ctx context.Context) error {
 // informer sends informational replies to the caller until there is a reply. Nil
 // has nothing to say.
 type informer struct {
-	to      grpc.ServerStream
+	to      frames
 	mu      sync.Mutex // one message at a time
 	replied bool
 }
@@ -66,7 +64,7 @@ func (i *informer) say(status int, h http.Header) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if !i.replied {
-		_ = i.to.SendMsg(&outFrame{head: informHead(status, h)}) // a failure shows in the reply's
+		_ = i.to.send(&outFrame{head: informHead(status, h)}) // a failure shows in the reply's
 	}
 }
 

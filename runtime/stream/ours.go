@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"golang.org/x/net/http/httpguts"
-	"google.golang.org/grpc"
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"mesh/runtime/flow"
@@ -117,7 +116,7 @@ func (r *response) tell(c *Call) (wanted bool) {
 
 // tunnel is the way to a peer whose app has agreed to speak another protocol.
 type tunnel struct {
-	to   grpc.ClientStream
+	to   ourFrames
 	pool *bufferPool
 	flow *flow.Flow
 	seq  uint64
@@ -131,7 +130,7 @@ func (t *tunnel) Write(p []byte) (written int, err error) {
 		buf := t.pool.Get(min(len(p)+headroom, largeBuffer))
 		n := copy((*buf)[headroom:], p)
 		t.flow.Blocked(flow.Request, flow.CallerOut)
-		if err := t.to.SendMsg(&outFrame{buf: buf, n: n, seq: t.seq, pool: t.pool}); err != nil {
+		if err := t.to.send(&outFrame{buf: buf, n: n, seq: t.seq, pool: t.pool}); err != nil {
 			if errors.Is(err, io.EOF) { // the reply says why
 				err = errTunnelOver
 			}

@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"mesh/runtime/flow"
+	"mesh/runtime/h2"
 )
 
 // OutboundOptions say how to reach a peer.
@@ -35,7 +36,8 @@ type OutboundOptions struct {
 type Outbound struct {
 	addr    string
 	unary   bool
-	conn    *grpc.ClientConn
+	wire    *h2.Client       // for streams
+	conn    *grpc.ClientConn // for all other calls; connects when there is one
 	pool    bufferPool
 	senders sync.WaitGroup
 
@@ -57,12 +59,19 @@ func NewOutbound(o OutboundOptions) (*Outbound, error) {
 	if o.Dial == nil {
 		o.Dial = dial
 	}
-	opts := append(dialOptions(), grpc.WithContextDialer(o.Dial))
+	opts := append(dialOptions(), grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) {
+		nc, err := o.Dial(ctx, addr)
+		if err != nil {
+			return nil, err
+		}
+		return Wire(nc, nil), nil
+	}))
 	conn, err := grpc.NewClient("passthrough:///"+o.Addr, opts...)
 	if err != nil {
 		return nil, fmt.Errorf("preparing calls to %s: %w", o.Addr, err)
 	}
 	out := &Outbound{addr: o.Addr, unary: o.Unary, conn: conn}
+	out.wire = h2.NewClient(h2.ClientOptions{Addr: o.Addr, Method: methodStream, Dial: o.Dial, Pool: &out.pool, MaxHeader: maxHeader})
 	out.gives.Store(o.Ours)
 	return out, nil
 }
@@ -71,6 +80,7 @@ func NewOutbound(o OutboundOptions) (*Outbound, error) {
 // being read any more.
 func (o *Outbound) Close() error {
 	o.closed.Store(true)
+	o.wire.Close()
 	err := o.conn.Close()
 	o.senders.Wait()
 	return err
@@ -122,7 +132,7 @@ func (o *Outbound) NewStream(ctx context.Context, desc *grpc.StreamDesc, method 
 	s, err := o.conn.NewStream(ctx, desc, method, opts...)
 	if err != nil {
 		o.calls.Add(-1)
-		return nil, o.notOpened(ctx, err)
+		return nil, o.notConnected(ctx, err)
 	}
 	context.AfterFunc(ctx, func() { o.calls.Add(-1) })
 	return s, nil
@@ -187,9 +197,9 @@ func (o *Outbound) upgrade(ctx context.Context, c *Call) (*Reply, error) {
 	case err != nil:
 		return nil, err
 	case r.Status == http.StatusSwitchingProtocols:
-		r.Tunnel = &tunnel{to: x.stream, pool: &o.pool, flow: c.Flow}
+		r.Tunnel = &tunnel{to: x.ourFrames, pool: &o.pool, flow: c.Flow}
 	default:
-		_ = x.stream.CloseSend() // an error shows in the reply
+		_ = x.CloseSend() // an error shows in the reply
 	}
 	return r, nil
 }
@@ -201,11 +211,9 @@ func errNoStreams(c *Call) error {
 // exchange is one call under way, and the body of its reply.
 type exchange struct {
 	bodyReader
+	ourFrames
 	out     *Outbound
-	stream  grpc.ClientStream
-	over    atomic.Bool // not counted as under way by itself: not yet, or no longer
-	stop    context.CancelCauseFunc
-	cause   func() error  // why it was stopped; nil: it was not
+	over    atomic.Bool   // not counted as under way by itself: not yet, or no longer
 	sent    chan struct{} // closed when the request body is no longer read
 	leave   leave         // to send it; nil: it is not waited for
 	failure *bytes.Reader // stands in for the body; nil: no failure
@@ -213,26 +221,28 @@ type exchange struct {
 
 // open begins a call and its sending.
 func (o *Outbound) open(ctx context.Context, c *Call, body io.Reader) (*exchange, error) {
-	ctx, stop := context.WithCancelCause(ctx)
-	// A request that is all there, and none that may become a tunnel, is one message, with which gRPC then ends the
-	// stream by itself: nothing wakes its writer a second time.
+	// A request that is all there, and none that may become a tunnel, is one message, which
+	// ends the stream.
 	n := Ready(body)
 	whole := body == nil && c.Upgrade == "" || n > 0 && n <= maxPayload && int64(n) == c.Length && c.Trailer == nil
-	s, err := o.conn.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true, ClientStreams: !whole}, methodStream)
+	s, err := o.wire.Open(ctx)
 	if err != nil {
-		defer stop(err)
 		return nil, o.notOpened(ctx, err)
 	}
-	x := &exchange{out: o, stream: s, stop: stop, cause: func() error { return context.Cause(ctx) }, sent: make(chan struct{})}
+	x := &exchange{out: o, ourFrames: ourFrames{s}, sent: make(chan struct{})}
 	x.over.Store(true) // Handle counts it
-	x.bodyReader = bodyReader{recvMsg: s.RecvMsg, pool: &o.pool, flow: c.Flow, dir: flow.Reply, extra: lateReply, left: -1}
+	x.bodyReader = bodyReader{from: x.ourFrames, pool: &o.pool, flow: c.Flow, dir: flow.Reply, extra: lateReply, left: -1}
 	head := requestHead(c)
 	if body == nil {
 		defer close(x.sent)
-		_ = s.SendMsg(&outFrame{head: head}) // an error shows in the reply
+		f := outFrame{head: head}
+		if whole {
+			f.how = h2.Last
+		}
+		_ = x.send(&f) // an error shows in the reply
 		return x, nil
 	}
-	p := &pump{sendMsg: s.SendMsg, pool: &o.pool, flow: c.Flow, dir: flow.Request, hop: flow.CallerOut, trailer: c.Trailer, late: requestTrailer}
+	p := &pump{to: x.ourFrames, pool: &o.pool, flow: c.Flow, dir: flow.Request, hop: flow.CallerOut, trailer: c.Trailer, late: requestTrailer}
 	if !whole && o.gives.Load() && Expects(c) {
 		x.leave = make(leave, 1)
 	}
@@ -240,7 +250,7 @@ func (o *Outbound) open(ctx context.Context, c *Call, body io.Reader) (*exchange
 		defer close(x.sent)
 		defer func() { // a body is foreign code, and this goroutine is ours alone
 			if v := recover(); v != nil {
-				stop(fmt.Errorf("reading the request body: panic: %v\n%s", v, debug.Stack()))
+				s.Abort(fmt.Errorf("reading the request body: panic: %v\n%s", v, debug.Stack()))
 			}
 		}()
 		var err error
@@ -250,7 +260,7 @@ func (o *Outbound) open(ctx context.Context, c *Call, body io.Reader) (*exchange
 			_ = s.CloseSend()
 		}
 		if err != nil && !errors.Is(err, errSend) && !errors.Is(err, errUnwanted) { // what could not be sent, the reply says why
-			stop(fmt.Errorf("reading the request body: %w", err))
+			s.Abort(fmt.Errorf("reading the request body: %w", err))
 		}
 	}
 	if whole {
@@ -263,6 +273,17 @@ func (o *Outbound) open(ctx context.Context, c *Call, body io.Reader) (*exchange
 
 // notOpened gives the error of a call that could not even begin.
 func (o *Outbound) notOpened(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
+	if o.closed.Load() {
+		err = ErrRetired
+	}
+	return &UnreachableError{Addr: o.addr, Err: err}
+}
+
+// notConnected is notOpened for calls that gRPC makes.
+func (o *Outbound) notConnected(ctx context.Context, err error) error {
 	if cause := context.Cause(ctx); cause != nil {
 		return cause
 	}
@@ -281,7 +302,7 @@ func (o *Outbound) notOpened(ctx context.Context, err error) error {
 func (x *exchange) head(c *Call) (*Reply, error) {
 	var res response
 	for {
-		if err := x.recvMsg(&x.frame); err != nil {
+		if err := x.recv(&x.frame); err != nil {
 			return nil, x.broken(err)
 		}
 		if !x.frame.hasHead {
@@ -324,24 +345,17 @@ func hasBody(verb string, code int) bool {
 
 // broken ends the exchange without a reply.
 func (x *exchange) broken(err error) error {
-	err = x.out.reasoned(x.why(err))
+	err = x.out.reasoned(err)
 	x.end(err)
 	return err
 }
 
 func (x *exchange) end(why error) {
-	x.stop(why)
+	x.ourFrames.Close(why)
+	x.leave.give(false)
 	if !x.over.Swap(true) {
 		x.out.calls.Add(-1)
 	}
-}
-
-// why prefers the cause of the exchange's end to its effect on gRPC.
-func (x *exchange) why(err error) error {
-	if cause := x.cause(); cause != nil {
-		return cause
-	}
-	return err
 }
 
 // Read implements io.Reader.
@@ -349,11 +363,7 @@ func (x *exchange) Read(p []byte) (int, error) {
 	if x.failure != nil {
 		return x.failure.Read(p)
 	}
-	n, err := x.bodyReader.Read(p)
-	if err != nil && !errors.Is(err, io.EOF) {
-		err = x.why(err)
-	}
-	return n, err
+	return x.bodyReader.Read(p)
 }
 
 // WriteTo implements io.WriterTo.
@@ -361,11 +371,7 @@ func (x *exchange) WriteTo(w io.Writer) (int64, error) {
 	if x.failure != nil {
 		return x.failure.WriteTo(w)
 	}
-	n, err := x.bodyReader.WriteTo(w)
-	if x.err != nil && errors.Is(err, x.err) { // not one of w
-		err = x.why(err)
-	}
-	return n, err
+	return x.bodyReader.WriteTo(w)
 }
 
 // Close ends the call and waits until its request body is no longer read.

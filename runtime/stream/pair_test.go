@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -38,12 +39,49 @@ func serve(t testing.TB, s *grpc.Server) func(context.Context, string) (net.Conn
 // pair joins an Outbound to an Inbound in front of h.
 func pair(t testing.TB, unary bool, h Handler) *Outbound {
 	t.Helper()
-	in := NewInbound(h, InboundOptions{AppID: "callee"})
+	return outboundTo(t, unary, serveInbound(t, NewInbound(h, InboundOptions{AppID: "callee"})))
+}
+
+// serveInbound serves calls as a sidecar does, in memory, and gives the dialler.
+func serveInbound(t testing.TB, in *Inbound) func(context.Context, string) (net.Conn, error) {
+	t.Helper()
 	s := grpc.NewServer(ServerOptions()...)
 	in.Register(s)
-	dial := serve(t, s)
-	t.Cleanup(in.Wait)
-	return outboundTo(t, unary, dial)
+	ours := in.Server()
+	lis := bufconn.Listen(1 << 20)
+	others := bufconn.Listen(1 << 20)
+	var all sync.WaitGroup
+	all.Go(func() { _ = s.Serve(others) })
+	all.Go(func() {
+		for {
+			nc, err := lis.Accept()
+			if err != nil {
+				return
+			}
+			all.Go(func() {
+				first, taken, err := ours.Take(nc)
+				if taken || err != nil {
+					return
+				}
+				to, err := others.Dial()
+				if err != nil {
+					return
+				}
+				from := Wire(nc, first)
+				all.Go(func() { _, _ = io.Copy(to, from); _ = to.Close() })
+				_, _ = io.Copy(from, to)
+				_ = from.Close()
+			})
+		}
+	})
+	t.Cleanup(func() {
+		_ = lis.Close()
+		ours.Shutdown(0)
+		s.Stop()
+		all.Wait()
+		in.Wait()
+	})
+	return func(ctx context.Context, _ string) (net.Conn, error) { return lis.DialContext(ctx) }
 }
 
 func outboundTo(t testing.TB, unary bool, dial func(context.Context, string) (net.Conn, error)) *Outbound {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"mesh/runtime/flow"
+	"mesh/runtime/h2"
 )
 
 // headDelay is how long a head waits for the first bytes of its body, so that a
@@ -20,11 +21,11 @@ const headDelay = 500 * time.Microsecond
 // pump sends one direction of a call: the head, riding on the first bytes of
 // the body when they are at hand, then each piece of the body as it can be read.
 type pump struct {
-	sendMsg func(any) error
-	pool    *bufferPool
-	flow    *flow.Flow
-	dir     flow.Dir
-	hop     flow.Hop
+	to   frames
+	pool *bufferPool
+	flow *flow.Flow
+	dir  flow.Dir
+	hop  flow.Hop
 
 	// trailer gives what follows the body, nil: nothing; late makes a head of it.
 	trailer func() http.Header
@@ -54,7 +55,11 @@ func (p *pump) run(head []byte, body io.Reader, length int64) error {
 		n, err := body.Read((*buf)[headroom:])
 		if n > 0 {
 			size = sizeAfter(size, n)
-			if err := p.send(buf, n); err != nil {
+			how := 0
+			if errors.Is(err, io.EOF) {
+				how = h2.Soon
+			}
+			if err := p.send(buf, n, how); err != nil {
 				return fmt.Errorf("%w: %w", errSend, err)
 			}
 		} else {
@@ -82,7 +87,8 @@ func (p *pump) runWithLeave(ctx context.Context, l leave, head []byte, body io.R
 	return p.run(head, body, length)
 }
 
-// once sends head and body, whose n bytes are there already, in one message.
+// once sends head and body, whose n bytes are there already, in one message that is
+// the last.
 func (p *pump) once(head []byte, body io.Reader, n int) error {
 	p.head = head
 	buf := p.pool.Get(n + headroom)
@@ -90,25 +96,25 @@ func (p *pump) once(head []byte, body io.Reader, n int) error {
 		p.pool.Put(buf)
 		return err
 	}
-	if err := p.send(buf, n); err != nil {
+	if err := p.send(buf, n, h2.Last); err != nil {
 		return fmt.Errorf("%w: %w", errSend, err)
 	}
 	return nil
 }
 
 // send sends n bytes of buf, which it takes over, and the head if it is due.
-func (p *pump) send(buf *[]byte, n int) error {
+func (p *pump) send(buf *[]byte, n, how int) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.err != nil {
 		p.pool.Put(buf)
 		return p.err
 	}
-	f := outFrame{head: p.head, buf: buf, n: n, seq: p.seq, pool: p.pool}
+	f := outFrame{head: p.head, buf: buf, n: n, seq: p.seq, pool: p.pool, how: how}
 	p.head = nil
 	p.seq++
 	p.flow.Blocked(p.dir, p.hop)
-	if err := p.sendMsg(&f); err != nil {
+	if err := p.to.send(&f); err != nil {
 		return err
 	}
 	p.flow.Mark(p.dir, p.hop, n)
@@ -127,7 +133,7 @@ func (p *pump) finish() error {
 		return p.err
 	}
 	if h := p.trailer(); len(h) > 0 {
-		if err := p.sendMsg(&outFrame{head: p.late(h)}); err != nil {
+		if err := p.to.send(&outFrame{head: p.late(h)}); err != nil {
 			return fmt.Errorf("%w: %w", errSend, err)
 		}
 	}
@@ -148,7 +154,7 @@ func (p *pump) sendHead() {
 	if p.head == nil || p.err != nil {
 		return
 	}
-	if err := p.sendMsg(&outFrame{head: p.head}); err != nil {
+	if err := p.to.send(&outFrame{head: p.head}); err != nil {
 		p.err = fmt.Errorf("%w: %w", errSend, err)
 	}
 	p.head = nil

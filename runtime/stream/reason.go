@@ -7,6 +7,8 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"mesh/runtime/h2"
 )
 
 // What one of our sidecars tells another beside the words of an error, in the
@@ -44,6 +46,9 @@ func (o *Outbound) reasoned(err error) error { return Reasoned(o.addr, err) }
 
 // Reasoned gives the error that a peer's status stands for.
 func Reasoned(addr string, err error) error {
+	if refused, ok := errors.AsType[*h2.NotProcessedError](err); ok {
+		return &NotDeliveredError{Addr: addr, Err: refused}
+	}
 	st, ok := status.FromError(err)
 	if !ok {
 		return err

@@ -15,22 +15,23 @@ import (
 type wire struct {
 	*socket.Conn
 
-	size int // of what is lent
-	pool mem.BufferPool
-	lent *[]byte
+	first []byte // was read before
+	size  int    // of what is lent
+	pool  mem.BufferPool
+	lent  *[]byte
 
 	lend func() []byte
 	back func()
 }
 
-// newWire gives a connection as a wire. One without a file descriptor stays what
-// it is.
-func newWire(nc net.Conn) net.Conn {
+// Wire gives a connection between sidecars, of which something has been read
+// already, as gRPC likes it best.
+func Wire(nc net.Conn, first []byte) net.Conn {
 	sock, err := socket.New(nc)
-	if err != nil {
-		return nc
+	if err != nil { // without a file descriptor
+		return &begun{nc, first}
 	}
-	w := &wire{Conn: sock}
+	w := &wire{Conn: sock, first: first}
 	w.lend = func() []byte {
 		w.lent = w.pool.Get(w.size)
 		return *w.lent
@@ -42,33 +43,47 @@ func newWire(nc net.Conn) net.Conn {
 	return w
 }
 
+// Read implements io.Reader.
+func (w *wire) Read(p []byte) (int, error) {
+	if len(w.first) > 0 {
+		n := copy(p, w.first)
+		w.first = w.first[n:]
+		return n, nil
+	}
+	return w.Conn.Read(p)
+}
+
 // ReadOnReady is for gRPC, which calls it instead of Read.
 func (w *wire) ReadOnReady(size int, pool mem.BufferPool) (*[]byte, int, error) {
 	w.size, w.pool = size, pool
+	if len(w.first) > 0 {
+		b := pool.Get(size)
+		n, err := w.Read(*b)
+		return b, n, err
+	}
 	n, err := w.ReadLate(w.lend, w.back)
 	b := w.lent
 	w.lent = nil
 	return b, n, err
 }
 
-func dial(ctx context.Context, addr string) (net.Conn, error) {
-	var d net.Dialer
-	nc, err := d.DialContext(ctx, "tcp", addr)
-	if err != nil {
-		return nil, err
-	}
-	return newWire(nc), nil
+// begun is a connection of which something has been read.
+type begun struct {
+	net.Conn
+	first []byte
 }
 
-// Listener gives the connections of a listener as an Inbound likes them best.
-func Listener(ln net.Listener) net.Listener { return listener{ln} }
-
-type listener struct{ net.Listener }
-
-func (l listener) Accept() (net.Conn, error) {
-	nc, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
+// Read implements io.Reader.
+func (b *begun) Read(p []byte) (int, error) {
+	if len(b.first) > 0 {
+		n := copy(p, b.first)
+		b.first = b.first[n:]
+		return n, nil
 	}
-	return newWire(nc), nil
+	return b.Conn.Read(p)
+}
+
+func dial(ctx context.Context, addr string) (net.Conn, error) {
+	var d net.Dialer
+	return d.DialContext(ctx, "tcp", addr)
 }

@@ -73,7 +73,7 @@ func (o *Outbound) callUnary(ctx context.Context, c *Call, body io.Reader) (*Rep
 	// reached costs nothing and another can be tried.
 	s, err := o.conn.NewStream(ctx, &grpc.StreamDesc{}, methodUnary)
 	if err != nil {
-		return nil, o.notOpened(ctx, err)
+		return nil, o.notConnected(ctx, err)
 	}
 	head, message := requestHead(c), []byte(nil)
 	if body != nil {

@@ -1,0 +1,246 @@
+package h2
+
+import (
+	"errors"
+	"net"
+	"sync"
+
+	"google.golang.org/grpc/mem"
+
+	"mesh/runtime/socket"
+)
+
+const (
+	// copyMax is how much of a message is copied beside its frame's head: less
+	// work than one more piece of a write.
+	copyMax = 8 << 10
+
+	// keepArena is how much memory a connection keeps for its next frames.
+	keepArena = 16 << 10
+
+	// maxQueued ends a connection whose peer makes us answer and does not read:
+	// what the windows let through, and as much again.
+	maxQueued = 2 * connWindow
+
+	// maxRounds is how often whoever has sent something writes what others have
+	// added meanwhile.
+	maxRounds = 4
+)
+
+// out holds the frames that are to be written to a connection, in order. Whoever
+// adds some writes them unless somebody is writing; nobody waits for the socket:
+// what it does not take at once a goroutine writes that ends with the last byte.
+type out struct {
+	w     pieceWriter
+	broke func(error) // told once, without the lock
+
+	mu     sync.Mutex
+	fill   *batch // what the next write takes
+	spare  *batch // nil while it is being written
+	busy   bool   // somebody writes
+	closed bool
+	pieces [][]byte // of whoever writes
+	late   sync.WaitGroup
+}
+
+// pieceWriter writes several pieces as one, only what can be written at once
+// unless wait is set. It gives what is left.
+type pieceWriter interface {
+	WritePieces(p [][]byte, wait bool) (left [][]byte, err error)
+}
+
+// patient writes to a connection that has no file descriptor.
+type patient struct{ net.Conn }
+
+func (p patient) WritePieces(b [][]byte, wait bool) ([][]byte, error) {
+	if !wait {
+		return b, nil
+	}
+	bufs := net.Buffers(b)
+	_, err := bufs.WriteTo(p.Conn)
+	return nil, err
+}
+
+func newOut(nc net.Conn, broke func(error)) *out {
+	o := &out{broke: broke, fill: &batch{}, spare: &batch{}}
+	if c, ok := nc.(*socket.Conn); ok {
+		o.w = c
+	} else {
+		o.w = patient{nc}
+	}
+	return o
+}
+
+// batch is what one write takes: an arena of bytes and, in places, buffers of
+// messages that are not copied.
+type batch struct {
+	arena []byte
+	parts []part
+	size  int // of the parts
+}
+
+// part is a buffer that goes between arena[:at] and the rest.
+type part struct {
+	buf mem.Buffer
+	at  int
+}
+
+func (b *batch) len() int { return len(b.arena) + b.size }
+
+// message adds n bytes of a message from where it is read.
+func (b *batch) message(m *message, n int) {
+	for n > 0 {
+		if m.off < prefixLen {
+			k := min(n, prefixLen-m.off)
+			b.arena = append(b.arena, m.prefix[m.off:m.off+k]...)
+			m.off, n = m.off+k, n-k
+			continue
+		}
+		at := m.off - prefixLen - m.before
+		buf := m.bufs[m.i]
+		k := min(n, buf.Len()-at)
+		if k <= copyMax {
+			b.arena = append(b.arena, buf.ReadOnlyData()[at:at+k]...)
+		} else {
+			b.parts = append(b.parts, part{buf.Slice(at, at+k), len(b.arena)})
+			b.size += k
+		}
+		m.off, n = m.off+k, n-k
+		if at+k == buf.Len() {
+			m.before += buf.Len()
+			m.i++
+		}
+	}
+}
+
+// message is one that is being sent, and how far it has been.
+type message struct {
+	prefix [prefixLen]byte
+	bufs   mem.BufferSlice
+	off    int // of prefix and bufs
+	i      int // bufs[i] is where it goes on
+	before int // bytes in bufs[:i]
+}
+
+// appendTo gives the batch as pieces.
+func (b *batch) appendTo(p [][]byte) [][]byte {
+	at := 0
+	for _, part := range b.parts {
+		if part.at > at {
+			p = append(p, b.arena[at:part.at])
+		}
+		p = append(p, part.buf.ReadOnlyData())
+		at = part.at
+	}
+	if at < len(b.arena) {
+		p = append(p, b.arena[at:])
+	}
+	return p
+}
+
+func (b *batch) reset() {
+	for i := range b.parts {
+		b.parts[i].buf.Free()
+		b.parts[i].buf = nil
+	}
+	b.parts, b.size = b.parts[:0], 0
+	if b.arena = b.arena[:0]; cap(b.arena) > keepArena {
+		b.arena = nil
+	}
+}
+
+// flush writes what there is, unless somebody else does. It unlocks.
+func (o *out) flush() {
+	if o.closed {
+		o.fill.reset()
+	} else if !o.busy {
+		o.write()
+		return
+	} else if o.fill.len() > maxQueued {
+		o.mu.Unlock()
+		o.failed(errors.New("the peer does not read what it is sent"))
+		return
+	}
+	o.mu.Unlock()
+}
+
+// write writes until there is nothing more, or something that has to wait. It unlocks.
+func (o *out) write() {
+	o.busy = true
+	for round := range maxRounds + 1 {
+		b := o.next()
+		if b == nil {
+			break
+		}
+		o.mu.Unlock()
+		o.pieces = b.appendTo(o.pieces[:0])
+		left, err := o.pieces, error(nil)
+		if round < maxRounds { // else others have something to be sent, and who began with this has other things to do
+			if left, err = o.w.WritePieces(left, false); err != nil {
+				b.reset()
+				o.failed(err)
+				return
+			}
+		}
+		o.mu.Lock()
+		if len(left) > 0 && !o.closed {
+			o.late.Go(func() { o.rest(b, left) })
+			break
+		}
+		o.wrote(b)
+	}
+	o.mu.Unlock()
+}
+
+// rest writes what is left of a batch, and whatever is added meanwhile.
+func (o *out) rest(b *batch, left [][]byte) {
+	for b != nil {
+		if _, err := o.w.WritePieces(left, true); err != nil {
+			b.reset()
+			o.failed(err)
+			return
+		}
+		o.mu.Lock()
+		o.wrote(b)
+		b = o.next()
+		o.mu.Unlock()
+		if b != nil {
+			o.pieces = b.appendTo(o.pieces[:0])
+			left = o.pieces
+		}
+	}
+}
+
+// next takes what is to be written, or ends the writing. The lock is held.
+func (o *out) next() *batch {
+	b := o.fill
+	if o.closed || b.len() == 0 {
+		o.busy = false
+		return nil
+	}
+	o.fill, o.spare = o.spare, nil
+	return b
+}
+
+// wrote takes a batch back. The lock is held.
+func (o *out) wrote(b *batch) {
+	clear(o.pieces)
+	b.reset()
+	o.spare = b
+}
+
+func (o *out) failed(err error) {
+	if o.close() {
+		o.broke(err)
+	}
+}
+
+// close drops what has not been written, and says whether it was open.
+func (o *out) close() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	was := !o.closed
+	o.closed = true
+	o.fill.reset()
+	return was
+}
