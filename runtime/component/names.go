@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/dapr/components-contrib/nameresolution"
 	"github.com/dapr/components-contrib/nameresolution/hashicorp/consul"
@@ -52,14 +54,14 @@ func NewNames(ctx context.Context, o NamesOptions) (*Names, error) {
 		log = slog.New(slog.DiscardHandler)
 	}
 	var l logger.Logger = contribLog{log}
-	var r nameresolution.Resolver
+	var fresh func() nameresolution.Resolver
 	switch o.Type {
 	case "consul", "hashicorp.consul":
-		r = consul.NewResolver(l)
+		fresh = func() nameresolution.Resolver { return consul.NewResolver(l) }
 	case "sqlite":
-		r = namesqlite.NewResolver(l)
+		fresh = func() nameresolution.Resolver { return namesqlite.NewResolver(l) }
 	case "nameformat":
-		r = nameformat.NewResolver(l)
+		fresh = func() nameresolution.Resolver { return nameformat.NewResolver(l) }
 	default:
 		return nil, fmt.Errorf("there is no name resolution component %q: use consul, sqlite or nameformat", o.Type)
 	}
@@ -67,21 +69,54 @@ func NewNames(ctx context.Context, o NamesOptions) (*Names, error) {
 	if err != nil {
 		return nil, fmt.Errorf("starting name resolution by %s: %w", o.Type, err)
 	}
-	err = r.Init(ctx, nameresolution.Metadata{
+	limit := time.Now().Add(busyLimit)
+	for {
+		r := fresh()
+		err := o.init(ctx, r, config)
+		if err == nil {
+			return &Names{kind: o.Type, resolver: r}, nil
+		}
+		if o.Type == "sqlite" { // the others hold nothing that was not started
+			err = errors.Join(err, r.Close())
+		}
+		if !isBusy(err) || time.Now().After(limit) {
+			return nil, fmt.Errorf("starting name resolution by %s: %w", o.Type, err)
+		}
+		select {
+		case <-time.After(busyPause/2 + rand.N(busyPause)):
+		case <-ctx.Done():
+			return nil, fmt.Errorf("starting name resolution by %s: %w", o.Type, err)
+		}
+	}
+}
+
+// SQLite does not wait for others while a file gets its first tables, whatever
+// the component's busyTimeout is: sidecars that start together are tried again.
+const (
+	busyLimit = 10 * time.Second
+	busyPause = 20 * time.Millisecond
+)
+
+// isBusy says whether SQLite refuses because somebody else is at work on the file.
+func isBusy(err error) bool {
+	type coded interface {
+		error
+		Code() int
+	}
+	const busy, primary = 5, 0xff // SQLITE_BUSY, and what its extended codes have in common
+	e, ok := errors.AsType[coded](err)
+	return ok && e.Code()&primary == busy
+}
+
+// init starts the component for the sidecar.
+func (o *NamesOptions) init(ctx context.Context, r nameresolution.Resolver, config any) error {
+	return r.Init(ctx, nameresolution.Metadata{
 		Configuration: config,
 		Instance: nameresolution.Instance{
 			AppID: o.AppID, Namespace: o.Namespace, Address: o.Host,
 			DaprHTTPPort: o.HTTPPort, DaprInternalPort: o.InternalPort, AppPort: o.AppPort,
 		},
 	})
-	if err != nil {
-		err = fmt.Errorf("starting name resolution by %s: %w", o.Type, err)
-		if o.Type == "sqlite" { // the others hold nothing that was not started
-			err = errors.Join(err, r.Close())
-		}
-		return nil, err
-	}
-	return &Names{kind: o.Type, resolver: r}, nil
 }
 
 // config gives the configuration in the form that the component reads.

@@ -2,9 +2,11 @@ package component
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -131,6 +133,62 @@ func TestSQLiteRegistersAndFinds(t *testing.T) {
 		t.Errorf("after its end orders is at %s", got)
 	}
 }
+
+// TestSQLiteWaitsForOtherSidecars: one that finds the file in the hands of another
+// one, which makes its tables, begins again.
+func TestSQLiteWaitsForOtherSidecars(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "names.db")
+	db, err := sql.Open("sqlite", file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	other, err := db.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	for _, q := range []string{"BEGIN EXCLUSIVE TRANSACTION", "CREATE TABLE theirs (x)"} {
+		if _, err := other.ExecContext(t.Context(), q); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tries := 0
+	n, err := NewNames(t.Context(), NamesOptions{
+		Type: "sqlite", Config: map[string]any{"connectionString": file, "busyTimeout": "1ms"},
+		AppID: "orders", Host: "127.0.0.1", HTTPPort: 3500, InternalPort: 50002,
+		Log: slog.New(recorder(func(said string) {
+			if !strings.Contains(said, "Configuring SQLite") {
+				return
+			}
+			if tries++; tries == 3 {
+				if _, err := other.ExecContext(t.Context(), "COMMIT"); err != nil {
+					t.Error(err)
+				}
+			}
+		})),
+	})
+	if err != nil {
+		t.Fatalf("after %d tries: %v", tries, err)
+	}
+	defer n.Close()
+	if got := at(t, n, "orders"); got != "127.0.0.1:50002" || tries != 3 {
+		t.Errorf("after %d tries orders is at %s", tries, got)
+	}
+}
+
+// recorder is a log whose lines go to a function.
+type recorder func(said string)
+
+func (recorder) Enabled(context.Context, slog.Level) bool { return true }
+
+func (r recorder) Handle(_ context.Context, l slog.Record) error {
+	r(l.Message)
+	return nil
+}
+
+func (r recorder) WithAttrs([]slog.Attr) slog.Handler { return r }
+func (r recorder) WithGroup(string) slog.Handler      { return r }
 
 func TestNameFormatLooksUpHosts(t *testing.T) {
 	n := resolver(t, "nameformat", map[string]any{"format": "{appid}:50002"}, "web", 50003)
