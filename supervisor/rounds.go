@@ -9,8 +9,8 @@ import (
 const (
 	// roundEcho is how long after a restart a change counts as its echo.
 	roundEcho = 500 * time.Millisecond
-	// roundLimit is how many echoes in a row make a loop. One is nothing: people
-	// save while a build runs.
+	// roundLimit is in how many rounds in a row a file has to change to be taken
+	// for one that they write. One is nothing: people save while a build runs.
 	roundLimit = 4
 	// roundBlame is how often a file may make a loop before it is left out.
 	roundBlame = 2
@@ -25,59 +25,95 @@ const (
 	roundSuspend                     // do nothing, and say why
 )
 
+// change is what has become of a file.
+type change struct {
+	at   time.Time // the latest
+	gone bool      // it is not there any more
+}
+
+// litter stands for the files that a round makes under new names and the next one
+// deletes.
+const litter = ""
+
 // rounds tells changes that somebody has made from those that are made by
 // building or starting the app, which would cause the next build, and so on
-// without end. A loop is suspended: the echo that would go on with it is
-// ignored, and so nothing happens until somebody changes something.
+// without end. It judges each file by itself: one that has changed in several
+// rounds in a row is written by them, and what they write is ignored until
+// somebody changes it at another time. Any other file counts, whatever else has
+// changed with it, so that no save is lost beside an echo.
 type rounds struct {
-	begun, ended time.Time       // the last build and restart; ended is zero before its end
-	last         map[string]bool // the files that caused it
-	echoes       int             // how many rounds in a row were echoes of the one before
-	blame        map[string]int  // loops by the file that kept them going
+	begun, ended   time.Time       // the last build and restart; ended is zero before its end
+	before, during map[string]bool // what changed since the one before and the last began, until shortly after their end
+	row            map[string]int  // in how many rounds in a row a file has changed
+	blame          map[string]int  // loops by the file that kept them going
 }
 
-// judge says what to do about files of which the latest changed at that time,
-// and gives those that count.
-func (r *rounds) judge(files []string, at time.Time) ([]string, roundVerdict) {
-	files = slices.DeleteFunc(slices.Clone(files), func(f string) bool { return r.blame[f] >= roundBlame })
-	if len(files) == 0 {
+// judge says what to do about changed files, and gives those that count.
+func (r *rounds) judge(changed map[string]change) ([]string, roundVerdict) {
+	first := map[string]bool{} // echoes that the round did not have yet
+	for f, c := range changed {
+		if !r.echo(c.at) {
+			delete(r.row, f)
+			continue
+		}
+		first[f] = r.note(f)
+		if c.gone && r.before[f] {
+			r.note(litter)
+		}
+	}
+	var count, echoes []string
+	for _, f := range slices.Sorted(maps.Keys(changed)) {
+		fresh, echo := first[f]
+		switch {
+		case r.blame[f] >= roundBlame:
+		case !echo, max(r.row[f], r.row[litter]) < roundLimit:
+			count = append(count, f)
+		case fresh:
+			echoes = append(echoes, f)
+		}
+	}
+	switch {
+	case len(count) > 0:
+		return count, roundGo
+	case len(echoes) == 0:
 		return nil, roundSkip
 	}
-	again := slices.DeleteFunc(slices.Clone(files), func(f string) bool { return !r.last[f] })
-	echo := !r.begun.IsZero() && at.After(r.begun) && (r.ended.IsZero() || at.Before(r.ended.Add(roundEcho)))
-	if !echo {
-		r.echoes = 0
-	} else if len(again) > 0 || r.echoes == 0 {
-		r.echoes++
-	}
-	r.last = map[string]bool{}
-	for _, f := range files {
-		r.last[f] = true
-	}
-	if r.echoes < roundLimit {
-		return files, roundGo
-	}
-	if r.blame == nil {
-		r.blame = map[string]int{}
-	}
-	for _, f := range again {
+	for _, f := range echoes {
 		r.blame[f]++
 	}
-	r.echoes = roundLimit - 1 // one more echo is enough from now on
-	return again, roundSuspend
+	return echoes, roundSuspend
 }
 
-// begin notes that a build or restart begins.
-func (r *rounds) begin(now time.Time) { r.begun, r.ended = now, time.Time{} }
+// note notes an echo, and says whether it is the first of the file in this round.
+func (r *rounds) note(f string) bool {
+	if r.during[f] {
+		return false
+	}
+	r.during[f] = true
+	r.row[f]++
+	return true
+}
+
+// echo says whether a change at that time may come from the last round.
+func (r *rounds) echo(at time.Time) bool {
+	return !r.begun.IsZero() && at.After(r.begun) && (r.ended.IsZero() || at.Before(r.ended.Add(roundEcho)))
+}
+
+// begin notes that a build or restart begins. What the one before has left alone
+// is not written by all of them.
+func (r *rounds) begin(now time.Time) {
+	if r.row == nil {
+		r.row, r.blame = map[string]int{}, map[string]int{}
+	}
+	others := func(f string, _ int) bool { return !r.during[f] }
+	maps.DeleteFunc(r.row, others)
+	maps.DeleteFunc(r.blame, others)
+	r.before, r.during = r.during, map[string]bool{}
+	r.begun, r.ended = now, time.Time{}
+}
 
 // end notes that it is over.
 func (r *rounds) end(now time.Time) { r.ended = now }
 
 // forget starts anew: the user has changed what is watched.
-func (r *rounds) forget() {
-	blame := r.blame
-	*r = rounds{}
-	if blame != nil {
-		maps.DeleteFunc(blame, func(string, int) bool { return true })
-	}
-}
+func (r *rounds) forget() { *r = rounds{} }

@@ -4,10 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
+	"os"
 	"path/filepath"
 	"reflect"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -35,12 +36,11 @@ type source struct {
 	end   context.CancelFunc
 
 	mu      sync.Mutex
-	changed map[string]bool
-	at      time.Time // of the latest change
+	changed map[string]time.Time // files, and when they did
 }
 
 func newSource(s *Supervisor, m *config.Mesh, a *config.App) *source {
-	q := &source{s: s, app: a.ID, wake: make(chan struct{}, 1), turn: make(chan struct{}, 1), changed: map[string]bool{}}
+	q := &source{s: s, app: a.ID, wake: make(chan struct{}, 1), turn: make(chan struct{}, 1), changed: map[string]time.Time{}}
 	q.turn <- struct{}{}
 	q.want.Store(&desired{mesh: m, app: a})
 	return q
@@ -140,9 +140,8 @@ func (q *source) run(ctx context.Context) {
 			q.s.post(func() { q.s.withdraw("loop", q.app) })
 		}
 		seen = now
-		files, at := q.take()
-		if len(files) > 0 {
-			q.reload(ctx, &rounds, files, at)
+		if changed := q.take(); len(changed) > 0 {
+			q.reload(ctx, &rounds, changed)
 			continue // there may be more by now
 		}
 		select {
@@ -157,14 +156,18 @@ func sameSource(a, b *config.App) bool {
 	return a.Dir == b.Dir && a.Build == b.Build && reflect.DeepEqual(a.Watch, b.Watch) && reflect.DeepEqual(a.Ignore, b.Ignore)
 }
 
-// take gives the files that have changed since it was last called, and when
-// the latest of them did.
-func (q *source) take() (files []string, at time.Time) {
+// take gives the files that have changed since it was last called.
+func (q *source) take() map[string]change {
 	q.mu.Lock()
-	defer q.mu.Unlock()
-	files = slices.Sorted(maps.Keys(q.changed))
+	changed := maps.Clone(q.changed)
 	clear(q.changed)
-	return files, q.at
+	q.mu.Unlock()
+	all := map[string]change{}
+	for f, at := range changed {
+		_, err := os.Lstat(f)
+		all[f] = change{at: at, gone: errors.Is(err, fs.ErrNotExist)}
+	}
+	return all
 }
 
 // saw notes what the watcher tells.
@@ -177,17 +180,16 @@ func (q *source) saw(e watch.Event) {
 	}
 	q.mu.Lock()
 	for _, f := range e.Files {
-		q.changed[f] = true
+		q.changed[f] = time.Now()
 	}
-	q.at = time.Now()
 	q.mu.Unlock()
 	q.poke()
 }
 
-// reload builds the app and starts its instances anew, unless the files have
-// changed because of the last time that this was done.
-func (q *source) reload(ctx context.Context, r *rounds, files []string, at time.Time) {
-	files, verdict := r.judge(files, at)
+// reload builds the app and starts its instances anew, unless all files have
+// changed because of the last times that this was done.
+func (q *source) reload(ctx context.Context, r *rounds, changed map[string]change) {
+	files, verdict := r.judge(changed)
 	names := q.names(files)
 	switch verdict {
 	case roundSkip:
