@@ -5,6 +5,12 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	commonv1 "github.com/dapr/dapr/pkg/proto/common/v1"
+	runtimev1 "github.com/dapr/dapr/pkg/proto/runtime/v1"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 )
 
 // bodyLimit holds what the callee's sidecar accepts, and then what the caller's
@@ -66,7 +72,7 @@ func bodyLimit(t *testing.T, m *mesh) {
 }
 
 // headerLimit sends headers of one size before and after the limit is lowered,
-// over HTTP/1 and over HTTP/2.
+// over HTTP/1, over HTTP/2 and over gRPC.
 func headerLimit(t *testing.T, m *mesh) {
 	m.app("back", func(w http.ResponseWriter, r *http.Request) {
 		_, err := io.WriteString(w, r.Header.Get("X-Large"))
@@ -93,6 +99,19 @@ func headerLimit(t *testing.T, m *mesh) {
 			case limit > 0 && (res.StatusCode != http.StatusRequestHeaderFieldsTooLarge || !strings.Contains(text, "50000 bytes") || !strings.Contains(text, "header_limit")):
 				t.Errorf("%s: a limit gives %d %.200s", name, res.StatusCode, text)
 			}
+		}
+	}
+	api := runtimev1.NewDaprClient(m.dial())
+	for _, limit := range []int64{0, 50_000} {
+		m.front.SetLimits(0, limit)
+		_, err := api.InvokeService(metadata.AppendToOutgoingContext(t.Context(), "x-large", large), &runtimev1.InvokeServiceRequest{
+			Id: "back", Message: &commonv1.InvokeRequest{Method: "m", HttpExtension: &commonv1.HTTPExtension{Verb: commonv1.HTTPExtension_GET}},
+		})
+		if limit == 0 && err != nil {
+			t.Errorf("gRPC: the default limit gives %v", err)
+		}
+		if text := status.Convert(err).Message(); limit > 0 && (status.Code(err) != codes.ResourceExhausted || !strings.Contains(text, "50000 bytes") || !strings.Contains(text, "header_limit")) {
+			t.Errorf("gRPC: a limit gives %v", err)
 		}
 	}
 }

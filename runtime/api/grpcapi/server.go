@@ -22,6 +22,7 @@ import (
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/tap"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/emptypb"
 
@@ -37,6 +38,10 @@ const maxMessage = 64 << 20
 
 // messageSlack is what a message may have besides the body in it.
 const messageSlack = 64 << 10
+
+// maxMetadata is how much metadata a call may have for it to be us who say that it
+// is too much, and for a limit that is raised while the server runs to have an effect.
+const maxMetadata = 16 << 20
 
 // Options are what a Server needs. API is needed.
 type Options struct {
@@ -85,7 +90,8 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 		grpc.UnknownServiceHandler(s.unknown(own)),
 		grpc.MaxRecvMsgSize(s.o.MaxMessage),
 		grpc.MaxSendMsgSize(s.o.MaxMessage),
-		grpc.MaxHeaderListSize(1<<20),
+		grpc.MaxHeaderListSize(uint32(min(max(maxMetadata, s.o.Limits.Header()), math.MaxInt32))),
+		grpc.InTapHandle(s.metadataFits),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 		grpc.WaitForHandlers(true),
 		grpc.UnaryInterceptor(s.unary),
@@ -154,6 +160,21 @@ func (s *Server) fits(req any) error {
 		return status.Error(codes.ResourceExhausted, (&stream.BodyLimitError{AppID: s.o.API.AppID(), Limit: limit}).Error())
 	}
 	return nil
+}
+
+// metadataFits refuses a call whose metadata is larger than the sidecar accepts,
+// before anything else is done for it.
+func (s *Server) metadataFits(ctx context.Context, call *tap.Info) (context.Context, error) {
+	limit, size := s.o.Limits.Header(), 0
+	for name, values := range call.Header {
+		for _, v := range values {
+			size += len(name) + len(v) + 32 // as HTTP/2 counts
+		}
+	}
+	if size > limit {
+		return ctx, status.Errorf(codes.ResourceExhausted, "the metadata is larger than the %d bytes that the sidecar of %s accepts: raise header_limit of the app in mesh.toml (--read-buffer-size)", limit, s.o.API.AppID())
+	}
+	return ctx, nil
 }
 
 func (s *Server) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) (err error) {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -23,9 +24,11 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
 	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/emptypb"
 
 	"mesh/runtime/api"
 	"mesh/runtime/flow"
+	"mesh/runtime/rpc"
 	"mesh/runtime/stream"
 )
 
@@ -318,4 +321,39 @@ func TestClientCancels(t *testing.T) {
 	case <-time.After(wait):
 		t.Error("the app's side is not told")
 	}
+}
+
+// TestHeaderLimitHoldsForMetadata: of our own methods and of calls that pass, also
+// when it changes while the server runs.
+func TestHeaderLimitHoldsForMetadata(t *testing.T) {
+	var limits stream.Limits
+	conn := start(t, answer(200, "", nil), func(o *Options, _ *api.Options) {
+		o.Limits, o.Pass = &limits, nowhere{}
+	})
+	for _, tt := range []struct {
+		limit int64
+		size  int
+		fits  bool
+	}{{0, 1_100_000, false}, {50_000, 40_000, true}, {50_000, 51_000, false}, {1_200_000, 1_100_000, true}} {
+		limits.Set(0, tt.limit)
+		ctx := metadata.AppendToOutgoingContext(t.Context(), "x-large", strings.Repeat("x", tt.size))
+		_, own := runtimev1.NewDaprClient(conn).GetMetadata(ctx, &runtimev1.GetMetadataRequest{})
+		passing := conn.Invoke(metadata.AppendToOutgoingContext(ctx, "dapr-app-id", "back"), "/shop.Orders/Get", &emptypb.Empty{}, &emptypb.Empty{})
+		for what, err := range map[string]error{"own": own, "passing": passing} {
+			text := status.Convert(err).Message()
+			if tt.fits && err != nil && text != "it came this far" {
+				t.Errorf("limit %d, %d bytes, %s: %v", tt.limit, tt.size, what, err)
+			}
+			if !tt.fits && (status.Code(err) != codes.ResourceExhausted || !strings.Contains(text, strconv.Itoa(limits.Header())+" bytes") || !strings.Contains(text, "sidecar of me") || !strings.Contains(text, "header_limit")) {
+				t.Errorf("limit %d, %d bytes, %s: %v", tt.limit, tt.size, what, err)
+			}
+		}
+	}
+}
+
+// nowhere is where calls that pass end.
+type nowhere struct{}
+
+func (nowhere) Pass(context.Context, *rpc.Call) error {
+	return status.Error(codes.NotFound, "it came this far")
 }
