@@ -125,10 +125,11 @@ func (s *Supervisor) Apply(ctx context.Context, m *config.Mesh) error {
 		return err
 	}
 	if err := s.carryOut(ctx, e); err != nil {
+		back := context.WithoutCancel(ctx) // half an edit is worse than a late answer
 		if lost, ok := errors.AsType[*lostError](err); ok {
-			return errors.Join(s.rollBack(ctx, &before, lost), s.restock(ctx, before.have))
+			return errors.Join(s.rollBack(ctx, &before, lost), s.restock(back, before.have))
 		}
-		return errors.Join(err, s.restock(ctx, before.have))
+		return errors.Join(err, s.restock(back, before.have))
 	}
 	if s.o.Applied != nil {
 		s.o.Applied(m)

@@ -12,6 +12,9 @@ import (
 )
 
 const (
+	// settleTime is how long the components of an edit wait for each other before
+	// those that have started serve.
+	settleTime = 250 * time.Millisecond
 	// moveTime is how long subscriptions may take to begin at the new
 	// components before the publishers are sent there as well.
 	moveTime = 3 * time.Second
@@ -53,6 +56,7 @@ type Live struct {
 		followers map[*follower]*set
 	}
 	progress chan struct{} // a follower saw the newest set
+	over     chan struct{} // closed when Run ends
 	wake     chan struct{} // Run looks for what to retry
 }
 
@@ -69,8 +73,9 @@ func New(o Options) *Live {
 		o.Changed = func() {}
 	}
 	l := &Live{
-		engine:   &engine{opt: o, open: map[*unit]struct{}{}},
+		engine:   &engine{opt: o, types: makers, open: map[*unit]struct{}{}},
 		progress: make(chan struct{}, 1),
+		over:     make(chan struct{}),
 		wake:     make(chan struct{}, 1),
 	}
 	l.set.Store(&set{})
@@ -82,50 +87,6 @@ func New(o Options) *Live {
 
 // ErrEnded is the error of a Live whose Run has ended.
 var ErrEnded = errors.New("the components are shut down")
-
-// Apply makes the components be the desired ones. It returns when the new ones
-// serve: started beside the old, subscriptions moved, then requests; the old
-// ones close behind it. A component that does not start is no error: it is
-// degraded, or stays what it was, until Run gets it to start. The error is
-// resource.Errors for components that can never start, or the reason why ctx
-// ended; then nothing has changed.
-func (l *Live) Apply(ctx context.Context, want Desired) error {
-	if err := Check(want.Components, want.Denied); err != nil {
-		return err
-	}
-	l.applying.Lock()
-	defer l.applying.Unlock()
-	if l.ended {
-		return ErrEnded
-	}
-	old := l.set.Load()
-	next := l.build(ctx, want, old)
-	if ctx.Err() != nil {
-		l.dropAllBut(next, old)
-		return context.Cause(ctx)
-	}
-	l.ahead.Store(next)
-	l.turn()
-	l.awaitFollowers(ctx, next)
-	l.set.Store(next)
-	l.turn()
-	l.dropAllBut(old, next)
-	select {
-	case l.wake <- struct{}{}:
-	default:
-	}
-	l.opt.Changed()
-	return nil
-}
-
-// dropAllBut ends the slots of a set that another one does not have.
-func (l *Live) dropAllBut(gone, kept *set) {
-	for _, e := range gone.entries {
-		if !kept.has(e.slot) {
-			e.drop()
-		}
-	}
-}
 
 // Run tries degraded components again and asks running ones whether they are
 // well, until ctx ends; then it closes all and waits for them.
@@ -151,6 +112,7 @@ func (l *Live) Run(ctx context.Context) error {
 		}
 		timer.Stop()
 	}
+	close(l.over)
 	wg.Wait()
 	l.applying.Lock()
 	defer l.applying.Unlock()

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"mesh/runtime/resource"
 )
@@ -47,12 +48,20 @@ func (s *set) has(want *slot) bool {
 	return slices.ContainsFunc(s.entries, func(e entry) bool { return e.slot == want })
 }
 
+// same says whether two sets have the same components in the same scopes.
+func (s *set) same(other *set) bool {
+	return slices.EqualFunc(s.entries, other.entries, func(a, b entry) bool {
+		return a.slot == b.slot && slices.Equal(a.scopes, b.scopes)
+	})
+}
+
 // build makes the set that is wanted. What did not change is taken over from
-// the old set; the rest is started, secret stores before those that may need
-// them, and what does not start is degraded. The old set is not touched.
-func (g *engine) build(ctx context.Context, want Desired, old *set) *set {
+// the old set; the rest is being started, all at the same time, and what does not
+// start is degraded. Only secret stores, which are local files, have started
+// before those that may need them begin. The old set is not touched.
+func (g *engine) build(ctx context.Context, want Desired, old *set) *building {
 	next := &set{}
-	types := makers()
+	types := g.types()
 	add := func(c *resource.Component, app string) *slot {
 		m, _ := lookup(types, c.Type, c.Version) // Check has seen it
 		var secrets *slot
@@ -73,6 +82,7 @@ func (g *engine) build(ctx context.Context, want Desired, old *set) *set {
 		next.entries = append(next.entries, entry{slot: s, scopes: c.Scopes})
 		return s
 	}
+	var begun []*slot
 	for _, secret := range []bool{true, false} {
 		var wg sync.WaitGroup
 		for i := range want.Components {
@@ -81,15 +91,66 @@ func (g *engine) build(ctx context.Context, want Desired, old *set) *set {
 				continue
 			}
 			for _, app := range tenants(c, want.Apps) {
-				if s := add(c, app); s != nil {
+				switch s := add(c, app); {
+				case s == nil:
+				case secret:
 					wg.Go(func() { s.begin(ctx) })
+				default:
+					begun = append(begun, s)
 				}
 			}
 		}
 		wg.Wait()
 	}
 	slices.SortStableFunc(next.entries, func(a, b entry) int { return strings.Compare(a.spec.Name, b.spec.Name) })
-	return next
+	b := &building{set: next, pending: map[*slot]bool{}, tried: make(chan *slot, len(begun))}
+	for _, s := range begun {
+		b.pending[s] = true
+		go func() { // joined by Apply, which awaits all
+			s.begin(ctx)
+			b.tried <- s
+		}()
+	}
+	return b
+}
+
+// building is a set of which some components are being started.
+type building struct {
+	*set
+	pending map[*slot]bool // that have not started, nor failed to
+	tried   chan *slot     // those that have since; never blocks
+}
+
+// await waits until all have been tried, or for enough.
+func (b *building) await(enough <-chan time.Time) {
+	for len(b.pending) > 0 {
+		select {
+		case s := <-b.tried:
+			delete(b.pending, s)
+		case <-enough:
+			return
+		}
+	}
+}
+
+// soFar gives the set with what each component was before in the place of those
+// that are being started.
+func (b *building) soFar(old *set) *set {
+	if len(b.pending) == 0 {
+		return b.set
+	}
+	now := &set{}
+	for _, e := range b.entries {
+		if b.pending[e.slot] {
+			before := old.before(e.slot, e.scopes)
+			if before == nil || now.has(before.slot) {
+				continue
+			}
+			e = *before
+		}
+		now.entries = append(now.entries, e)
+	}
+	return now
 }
 
 // tenants gives the apps for which a component is started: one for all, unless

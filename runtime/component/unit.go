@@ -57,9 +57,10 @@ func (u *unit) awaitClosed(limit time.Duration) {
 
 // engine starts units and knows which are open.
 type engine struct {
-	opt  Options
-	mu   sync.Mutex
-	open map[*unit]struct{}
+	opt   Options
+	types func() map[string]maker // those that exist
+	mu    sync.Mutex
+	open  map[*unit]struct{}
 }
 
 // start starts a component; the caller holds the unit and releases it.
