@@ -122,11 +122,18 @@ func expectContinue(t *testing.T, m *mesh) {
 			w.WriteHeader(http.StatusForbidden)
 			return
 		}
+		if r.URL.Path == "/begins" { // to answer before it reads, and so gives no leave
+			must(t, http.NewResponseController(w).EnableFullDuplex())
+			must(t, http.NewResponseController(w).Flush())
+		}
 		_, err := io.Copy(w, r.Body)
 		must(t, err)
 	})
 	for _, framing := range []struct{ head, body string }{{"Content-Length: 4", "body"}, {"Transfer-Encoding: chunked", "4\r\nbody\r\n0\r\n\r\n"}} {
-		for _, path := range []string{"takes", "refuses"} {
+		for _, path := range []string{"takes", "refuses", "begins"} {
+			if path == "begins" && m.transport == stream.GRPC {
+				continue
+			}
 			u := m.request("POST", "back", path, nil).URL
 			c, err := net.Dial("tcp", u.Host)
 			if err != nil {
@@ -143,6 +150,15 @@ func expectContinue(t *testing.T, m *mesh) {
 			if path == "refuses" && m.streams() {
 				if res.StatusCode != http.StatusForbidden {
 					t.Errorf("%s: the app refuses the body, but its client is told %d", framing.head, res.StatusCode)
+				}
+				_ = c.Close()
+				continue
+			}
+			if path == "begins" && res.StatusCode == http.StatusOK {
+				_, err = io.WriteString(c, framing.body)
+				must(t, err)
+				if b, err := io.ReadAll(res.Body); string(b) != "body" || err != nil {
+					t.Errorf("%s: the app has begun to answer, and gives %q %v", framing.head, b, err)
 				}
 				_ = c.Close()
 				continue

@@ -201,10 +201,10 @@ func (x *exchange) readHead() error {
 		case h.status == http.StatusSwitchingProtocols:
 			return errors.New("the app switched protocols, which nobody asked for")
 		case h.status >= 200:
-			if x.proceed != nil {
-				x.decide(false)
-			}
 			x.begin(h)
+			if x.proceed != nil { // who begins to answer may read meanwhile
+				x.decide(h.status < http.StatusMultipleChoices && !x.done)
+			}
 			return nil
 		case h.status != http.StatusContinue && x.call.Inform != nil:
 			x.call.Inform(h.status, h.header)
