@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"mesh/runtime/appchan"
+	"mesh/runtime/stream"
 )
 
 // speaking starts an app that speaks a protocol.
