@@ -157,7 +157,7 @@ func TestSQLiteWaitsForOtherSidecars(t *testing.T) {
 	n, err := NewNames(t.Context(), NamesOptions{
 		Type:   "sqlite",
 		Config: map[string]any{"connectionString": file, "busyTimeout": "1ms", "timeout": "30s", "updateInterval": "60s"},
-		AppID: "orders", Host: "127.0.0.1", HTTPPort: 3500, InternalPort: 50002,
+		AppID:  "orders", Host: "127.0.0.1", HTTPPort: 3500, InternalPort: 50002,
 		Log: slog.New(recorder(func(said string) {
 			if !strings.Contains(said, "Configuring SQLite") {
 				return
