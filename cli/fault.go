@@ -18,7 +18,7 @@ func newFault(env Env) *cobra.Command {
 
   delay=300ms      pause before the call goes on
   abort=503        answer with this status instead of calling
-  bandwidth=64k    bytes per second of the reply
+  bandwidth=64k    bytes per second of the request and of the reply
   cut_after=10k    break the reply off after so many bytes
   rate=0.2         hit only this share of the calls
 

@@ -100,15 +100,17 @@ func openCircuit(t *testing.T, m *mesh) {
 // faults are switched while the sidecars run.
 func faults(t *testing.T, m *mesh) {
 	var calls atomic.Int64
-	m.app("back", func(w http.ResponseWriter, _ *http.Request) {
+	m.app("back", func(w http.ResponseWriter, r *http.Request) {
 		calls.Add(1)
+		_, err := io.Copy(io.Discard, r.Body)
+		must(t, err)
 		w.Header().Set("Content-Length", "1000")
-		_, err := io.WriteString(w, strings.Repeat("x", 1000))
+		_, err = io.WriteString(w, strings.Repeat("x", 1000))
 		must(t, err)
 	})
 	call := func() (status, n int, took time.Duration, err error) {
 		began := time.Now()
-		res := m.do(m.request("GET", "back", "m", nil))
+		res := m.do(m.request("POST", "back", "m", strings.NewReader(strings.Repeat("y", 1000))))
 		b, err := io.ReadAll(res.Body)
 		return res.StatusCode, len(b), time.Since(began), err
 	}
@@ -125,8 +127,8 @@ func faults(t *testing.T, m *mesh) {
 	if status, n, took, err := call(); status != http.StatusOK || n != 1000 || took < 50*time.Millisecond || err != nil {
 		t.Errorf("delay: %d, %d bytes after %v, %v", status, n, took, err)
 	}
-	f.Set([]policy.Fault{{Name: "narrow", Bandwidth: 10_000}}) // in pieces of 500, 50 ms apart
-	if status, n, took, err := call(); status != http.StatusOK || n != 1000 || took < 50*time.Millisecond || err != nil {
+	f.Set([]policy.Fault{{Name: "narrow", Bandwidth: 10_000}}) // in pieces of 500, 50 ms apart, both ways
+	if status, n, took, err := call(); status != http.StatusOK || n != 1000 || took < 100*time.Millisecond || err != nil {
 		t.Errorf("bandwidth: %d, %d bytes after %v, %v", status, n, took, err)
 	}
 	f.Set([]policy.Fault{{Name: "no", Abort: http.StatusTooManyRequests, Off: true}})

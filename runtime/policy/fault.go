@@ -22,7 +22,7 @@ type Fault struct {
 	Delay     time.Duration `json:"delay,omitempty"`     // before the call goes on
 	Rate      float64       `json:"rate,omitempty"`      // share of the calls that are hit; 0 means all
 	Abort     int           `json:"abort,omitempty"`     // HTTP status to answer with, instead of calling
-	Bandwidth int64         `json:"bandwidth,omitempty"` // bytes per second of the reply
+	Bandwidth int64         `json:"bandwidth,omitempty"` // bytes per second of the request and of the reply
 	CutAfter  int64         `json:"cut_after,omitempty"` // bytes of the reply after which it breaks off
 	Off       bool          `json:"off,omitempty"`
 	Hand      bool          `json:"hand,omitempty"` // made by a command, not in mesh.toml
@@ -82,12 +82,17 @@ func (f Fault) wrap(next stream.Handler) stream.Handler {
 		if f.Abort > 0 {
 			return f.refusal(), nil
 		}
+		if f.Bandwidth > 0 && c.Body != nil {
+			call := *c
+			call.Body = &narrowBody{Reader: c.Body, ctx: ctx.Done(), pace: pace{rate: f.Bandwidth}}
+			c = &call
+		}
 		r, err := next.Handle(ctx, c)
 		if err != nil || (f.Bandwidth <= 0 && f.CutAfter <= 0) {
 			return r, err
 		}
 		reply := *r
-		reply.Body = &faultyBody{ReadCloser: r.Body, ctx: ctx.Done(), fault: f, left: f.CutAfter}
+		reply.Body = &faultyBody{ReadCloser: r.Body, ctx: ctx.Done(), pace: pace{rate: f.Bandwidth}, cut: f.CutAfter > 0, left: f.CutAfter}
 		return &reply, nil
 	})
 }
@@ -100,38 +105,63 @@ func (f Fault) refusal() *stream.Reply {
 	}
 }
 
-// faultyBody is a reply's body at a limited rate, or up to a limited length.
-type faultyBody struct {
-	io.ReadCloser
-	ctx   <-chan struct{}
-	fault Fault
-	left  int64
+// pace is the rate at which a body flows.
+type pace struct {
+	rate  int64 // bytes per second; 0: any
 	begun time.Time
 	sent  int64
 }
 
+// wait returns when more may be read, or ctx has ended, and how much of p: there
+// are about twenty pieces a second.
+func (l *pace) wait(ctx <-chan struct{}, p []byte) []byte {
+	if l.rate <= 0 {
+		return p
+	}
+	if l.begun.IsZero() {
+		l.begun = time.Now()
+	}
+	due := l.begun.Add(time.Duration(float64(l.sent) / float64(l.rate) * float64(time.Second)))
+	t := time.NewTimer(time.Until(due))
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx:
+	}
+	return p[:min(int64(len(p)), max(1, l.rate/20))]
+}
+
+// narrowBody is a request's body at a limited rate.
+type narrowBody struct {
+	io.Reader
+	ctx  <-chan struct{}
+	pace pace
+}
+
+func (b *narrowBody) Read(p []byte) (int, error) {
+	n, err := b.Reader.Read(b.pace.wait(b.ctx, p))
+	b.pace.sent += int64(n)
+	return n, err
+}
+
+// faultyBody is a reply's body at a limited rate, or up to a limited length.
+type faultyBody struct {
+	io.ReadCloser
+	ctx  <-chan struct{}
+	pace pace
+	cut  bool
+	left int64
+}
+
 func (b *faultyBody) Read(p []byte) (int, error) {
-	if b.fault.CutAfter > 0 {
+	if b.cut {
 		if b.left <= 0 {
 			return 0, ErrCut
 		}
 		p = p[:min(int64(len(p)), b.left)]
 	}
-	if b.fault.Bandwidth > 0 { // about twenty pieces a second
-		p = p[:min(int64(len(p)), max(1, b.fault.Bandwidth/20))]
-		if b.begun.IsZero() {
-			b.begun = time.Now()
-		}
-		due := b.begun.Add(time.Duration(float64(b.sent) / float64(b.fault.Bandwidth) * float64(time.Second)))
-		t := time.NewTimer(time.Until(due))
-		select {
-		case <-t.C:
-		case <-b.ctx:
-			t.Stop()
-		}
-	}
-	n, err := b.ReadCloser.Read(p)
-	b.sent += int64(n)
+	n, err := b.ReadCloser.Read(b.pace.wait(b.ctx, p))
+	b.pace.sent += int64(n)
 	b.left -= int64(n)
 	return n, err
 }

@@ -269,7 +269,7 @@ func faultTable() table[Fault] {
 			key("delay", "Pause before the call.", duration(), func(f *Fault, v time.Duration) { f.Delay = v }),
 			key("rate", "Share of the calls, from 0 to 1.", share(), func(f *Fault, v float64) { f.Rate = v }).or(1.0).alias("percent", "probability"),
 			key("abort", "HTTP status that is answered instead of a call.", integer(400, 599), func(f *Fault, v int) { f.Abort = v }).alias("status"),
-			key("bandwidth", `Bytes per second, such as "64KiB".`, size(), func(f *Fault, v int64) { f.Bandwidth = v }),
+			key("bandwidth", `Bytes per second of the request and of the reply, such as "64KiB".`, size(), func(f *Fault, v int64) { f.Bandwidth = v }),
 			key("cut_after", "Bytes of the reply after which it breaks off.", size(), func(f *Fault, v int64) { f.CutAfter = v }),
 			key("off", "Whether it waits to be switched on.", boolean(), func(f *Fault, v bool) { f.Off = v }).or(false).alias("disabled"),
 		},

@@ -16,7 +16,7 @@ type Fault struct {
 	Delay     time.Duration `json:"delay,omitempty"`     // before a call goes on
 	Rate      float64       `json:"rate,omitempty"`      // share of the calls that are hit; 0: all
 	Abort     int           `json:"abort,omitempty"`     // HTTP status that is answered instead of a call
-	Bandwidth int64         `json:"bandwidth,omitempty"` // bytes per second of the reply
+	Bandwidth int64         `json:"bandwidth,omitempty"` // bytes per second of the request and of the reply
 	CutAfter  int64         `json:"cut_after,omitempty"` // bytes of the reply after which it breaks off
 	On        bool          `json:"on"`
 	Hand      bool          `json:"hand,omitempty"` // made by a command, not in mesh.toml: gone once it is off
