@@ -89,15 +89,23 @@ func rpcTrace(t *testing.T, m *mesh) {
 	}})
 	client := pb.NewTestServiceClient(m.dial())
 	for name, pairs := range map[string][]string{
-		"binary": {"grpc-trace-bin", stream.TraceBinary(traced)},
-		"text":   {"traceparent", traced, "tracestate", "a=1", "baggage", "b=2"},
-		"none":   nil,
+		"binary":              {"grpc-trace-bin", stream.TraceBinary(traced)},
+		"text":                {"traceparent", traced, "tracestate", "a=1", "baggage", "b=2"},
+		"text, binary broken": {"traceparent", traced, "grpc-trace-bin", "xx"},
+		"binary, text broken": {"traceparent", "xx", "grpc-trace-bin", stream.TraceBinary(traced)},
+		"none":                nil,
+		"none, both broken":   {"traceparent", "xx", "grpc-trace-bin", "yy", "tracestate", "a=1"},
+		"none, two":           {"traceparent", traced, "traceparent", traced},
 	} {
 		_, err := client.UnaryCall(metadata.AppendToOutgoingContext(m.to("back"), pairs...), &pb.SimpleRequest{})
 		must(t, err)
 		parent, binary := strings.Join(seen["traceparent"], " "), strings.Join(seen["grpc-trace-bin"], " ")
-		if want := traced; name != "none" && parent != want || !stream.ValidTraceParent(parent) || stream.TraceFromBinary(binary) != parent {
+		none := strings.HasPrefix(name, "none")
+		if none == (parent == traced) || !stream.ValidTraceParent(parent) || stream.TraceFromBinary(binary) != parent {
 			t.Errorf("%s: the app saw %q and %x", name, parent, binary)
+		}
+		if none && seen["tracestate"] != nil {
+			t.Errorf("%s: the app saw the state %v of another trace", name, seen["tracestate"])
 		}
 		if name == "text" && (seen["tracestate"][0] != "a=1" || seen["baggage"][0] != "b=2") {
 			t.Errorf("the app saw %v", seen)

@@ -112,22 +112,25 @@ func (s *Server) open(c *Call, md metadata.MD) {
 }
 
 // trace gives a call the trace context in both of its forms, and begins one when
-// it has neither.
+// neither is valid.
 func (s *Server) trace(md metadata.MD) {
-	binary, parent := md[KeyTrace], md[KeyParent]
-	switch {
-	case len(binary) > 0 && len(parent) > 0:
-	case len(binary) > 0:
-		if text := stream.TraceFromBinary(binary[0]); text != "" {
-			md[KeyParent] = []string{text}
-		}
-	default:
-		if len(parent) == 0 || !stream.ValidTraceParent(parent[0]) {
-			parent = []string{s.o.Sampler.NewTraceParent()}
-			md[KeyParent] = parent
-		}
-		md[KeyTrace] = []string{stream.TraceBinary(parent[0])}
+	var parent, binary string
+	if v := md[KeyParent]; len(v) == 1 && stream.ValidTraceParent(v[0]) {
+		parent = v[0]
 	}
+	if v := md[KeyTrace]; len(v) == 1 {
+		binary = stream.TraceFromBinary(v[0])
+	}
+	switch {
+	case parent != "" && binary != "":
+		return
+	case parent == "" && binary == "":
+		parent = s.o.Sampler.NewTraceParent()
+		delete(md, "tracestate") // of a trace that nobody knows
+	case parent == "":
+		parent = binary
+	}
+	md[KeyParent], md[KeyTrace] = []string{parent}, []string{stream.TraceBinary(parent)}
 }
 
 // status gives the error that a client is told.
