@@ -37,15 +37,36 @@ func Parse(line string) (key, value string, err error) {
 	if line[0] == ' ' || line[0] == '\t' {
 		return "", "", errors.New("a header is continued on a second line, which is obsolete and not supported")
 	}
-	key, value, ok := strings.Cut(line, ":")
-	if !ok || !IsToken(key) {
+	colon, canonical, first := 0, true, true
+	for ; colon < len(line) && tokenByte(line[colon]); colon++ {
+		c := line[colon]
+		if 'a' <= c && c <= 'z' && first || 'A' <= c && c <= 'Z' && !first {
+			canonical = false
+		}
+		first = c == '-'
+	}
+	if colon == 0 || colon == len(line) || line[colon] != ':' {
 		return "", "", fmt.Errorf("%q is not a header", Shorten(line))
 	}
-	value = strings.Trim(value, " \t")
+	key, value = line[:colon], trim(line[colon+1:])
 	if !IsValue(value) {
 		return "", "", fmt.Errorf("header %s holds a control character", Shorten(key))
 	}
-	return textproto.CanonicalMIMEHeaderKey(key), value, nil
+	if !canonical {
+		key = textproto.CanonicalMIMEHeaderKey(key)
+	}
+	return key, value, nil
+}
+
+// trim takes the space around a value off.
+func trim(s string) string {
+	for s != "" && (s[0] == ' ' || s[0] == '\t') {
+		s = s[1:]
+	}
+	for s != "" && (s[len(s)-1] == ' ' || s[len(s)-1] == '\t') {
+		s = s[:len(s)-1]
+	}
+	return s
 }
 
 // Length reads the values of Content-Length, one at least, which must agree.
@@ -80,19 +101,35 @@ func ChunkSize(line string) (int64, error) {
 // IsToken says whether s may be a header's name or a method.
 func IsToken(s string) bool {
 	for i := range len(s) {
-		c := s[i]
-		if c <= ' ' || c >= 0x7f || strings.IndexByte(`"(),/:;<=>?@[\]{}`, c) >= 0 {
+		if !tokenByte(s[i]) {
 			return false
 		}
 	}
 	return s != ""
 }
 
+// The bytes of a token as bits, those below 64 and the others.
+const (
+	digits  = (1<<10 - 1) << '0'
+	letters = (1<<26-1)<<('a'-64) | (1<<26-1)<<('A'-64)
+
+	tokenLow  = digits | 1<<'!' | 1<<'#' | 1<<'$' | 1<<'%' | 1<<'&' | 1<<'\'' | 1<<'*' | 1<<'+' | 1<<'-' | 1<<'.'
+	tokenHigh = letters | 1<<('^'-64) | 1<<('_'-64) | 1<<('`'-64) | 1<<('|'-64) | 1<<('~'-64)
+)
+
+// tokenByte says whether c may be in a token.
+func tokenByte(c byte) bool {
+	if c < 64 {
+		return tokenLow>>c&1 != 0
+	}
+	return c < 128 && uint64(tokenHigh)>>(c-64)&1 != 0
+}
+
 // IsValue says whether s may be a header's value: no control character, above
 // all no line break, is in it.
 func IsValue(s string) bool {
 	for i := range len(s) {
-		if c := s[i]; c < ' ' && c != '\t' || c == 0x7f {
+		if c := s[i]; c-' ' > '~'-' ' && (c < ' ' && c != '\t' || c == 0x7f) {
 			return false
 		}
 	}
