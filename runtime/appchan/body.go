@@ -71,9 +71,10 @@ func (x *exchange) endWith(n int, err error) error {
 
 // mark records bytes of the body that have been read, and the body's end.
 func (x *exchange) mark(p []byte) {
-	x.call.Flow.Pass(flow.Reply, flow.CalleeIn, p)
 	if x.done {
-		x.call.Flow.Finish(flow.Reply, flow.CalleeIn)
+		x.call.Flow.PassLast(flow.Reply, flow.CalleeIn, p)
+	} else {
+		x.call.Flow.Pass(flow.Reply, flow.CalleeIn, p)
 	}
 }
 

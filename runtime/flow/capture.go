@@ -19,6 +19,7 @@ const MaxCapture = 4 << 20
 type captures struct {
 	limit atomic.Int64 // bytes of each body of the flows to come; 0: none
 	held  atomic.Int64
+	flows atomic.Int64 // live and ended ones that have captured, or may
 
 	mu    sync.Mutex
 	ended []*Flow // those with captured bytes, in the order of their ends
@@ -54,7 +55,9 @@ func (r *Recorder) CaptureFlow(id string, limit int) bool {
 	c := f.capture.Load()
 	if c == nil && limit > 0 {
 		c = &capture{rec: r, limit: limit}
-		if !f.capture.CompareAndSwap(nil, c) {
+		if f.capture.CompareAndSwap(nil, c) {
+			r.captures.flows.Add(1)
+		} else {
 			c = f.capture.Load()
 		}
 	}
@@ -102,10 +105,24 @@ func (f *Flow) Pass(d Dir, h Hop, p []byte) {
 	if f == nil || len(p) == 0 {
 		return
 	}
-	if c := f.capture.Load(); c != nil {
+	f.keep(d, h, p)
+	f.Mark(d, h, len(p))
+}
+
+// PassLast is Pass, and Finish at the same moment.
+func (f *Flow) PassLast(d Dir, h Hop, p []byte) {
+	if f == nil {
+		return
+	}
+	f.keep(d, h, p)
+	f.MarkLast(d, h, len(p))
+}
+
+// keep keeps the bytes of a chunk when they are wanted.
+func (f *Flow) keep(d Dir, h Hop, p []byte) {
+	if c := f.capture.Load(); c != nil && len(p) > 0 {
 		c.take(d, h, f.lane(d, h).bytes.Load(), p)
 	}
-	f.Mark(d, h, len(p))
 }
 
 // PassParts is Pass for a chunk that lies in pieces.
@@ -300,6 +317,7 @@ func (a *captures) forget(f *Flow) {
 	if c == nil {
 		return
 	}
+	a.flows.Add(-1)
 	a.mu.Lock()
 	if i := slices.Index(a.ended, f); i >= 0 {
 		a.ended = slices.Delete(a.ended, i, i+1)

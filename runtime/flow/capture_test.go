@@ -226,6 +226,48 @@ func TestLaneSaysWhenItsBodyEnded(t *testing.T) {
 	}
 }
 
+func TestLastChunkEndsItsBody(t *testing.T) {
+	r := watched(t)
+	r.Capture(64)
+	f := r.Begin(Head{})
+	f.Blocked(Request, CalleeOut)
+	f.MarkLast(Request, CalleeOut, 5)
+	f.PassLast(Reply, CalleeIn, []byte("hello"))
+	f.Blocked(Reply, CallerOut)
+	f.MarkLast(Reply, CallerOut, 0) // there was no body
+	v := f.View()
+	for _, d := range []Dir{Request, Reply} {
+		l, _ := v.Lane(d, map[Dir]Hop{Request: CalleeOut, Reply: CalleeIn}[d])
+		if l.Chunks != 1 || l.Bytes != 5 || l.Done == 0 || l.Done != l.Last || l.Blocked != 0 {
+			t.Errorf("lane %+v", l)
+		}
+	}
+	if l, ok := v.Lane(Reply, CallerOut); ok {
+		t.Errorf("a body without bytes shows in %+v", l)
+	}
+	if b, ok := r.Body(f.ID().String(), Reply, 0, 5); !ok || len(b.Parts) != 1 || string(b.Parts[0].Data) != "hello" {
+		t.Errorf("captured %+v", b)
+	}
+}
+
+func TestForgottenFlowsGiveTheirBytesBack(t *testing.T) {
+	r := watched(t)
+	r.Capture(1 << 10)
+	f := r.Begin(Head{})
+	f.Pass(Reply, CallerOut, []byte("hello"))
+	f.End(nil)
+	r.Capture(0)
+	for range keepRecent {
+		if r.Stats().Captured == 0 {
+			t.Fatal("the bytes of a flow that is remembered were given up")
+		}
+		r.Begin(Head{}).End(nil)
+	}
+	if n := r.Stats().Captured; n != 0 {
+		t.Errorf("%d bytes are held of a flow that is forgotten", n)
+	}
+}
+
 func BenchmarkPassCaptured(b *testing.B) {
 	r := watched(b)
 	r.Capture(64 << 10)

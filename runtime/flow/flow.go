@@ -127,10 +127,10 @@ type Flow struct {
 	held    atomic.Int64 // when the call began to wait for its app; 0: not waiting
 	holdSum atomic.Int64 // how long it has waited in all
 	status  atomic.Int32 // HTTP status, or 0
+	marks   atomic.Int32 // that its lanes have room for
 	replied atomic.Int64 // when the reply's head arrived; 0: not yet
 	ended   atomic.Int64 // when it ended; 0: live
 	err     atomic.Pointer[failure]
-	marks   atomic.Int32            // that its lanes have room for
 	capture atomic.Pointer[capture] // nil: its bytes are not wanted
 
 	near [lanes / 2]Lane                 // of the hops where the mesh meets the apps

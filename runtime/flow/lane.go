@@ -56,11 +56,27 @@ func (m *mark) get(i uint64) (k Mark, ok bool) {
 // Mark records that a chunk of n bytes has passed now. f must be the flow that
 // the lane belongs to. Empty chunks are not recorded.
 func (f *Flow) Mark(d Dir, h Hop, n int) {
-	if f == nil || n <= 0 {
+	if f != nil && n > 0 {
+		f.lane(d, h).mark(f, f.now(), n)
+	}
+}
+
+// MarkLast is Mark, and Finish at the same moment.
+func (f *Flow) MarkLast(d Dir, h Hop, n int) {
+	if f == nil {
 		return
 	}
-	l := f.lane(d, h)
-	t := f.now()
+	if n <= 0 {
+		f.Finish(d, h)
+		return
+	}
+	l, t := f.lane(d, h), f.now()
+	l.mark(f, t, n)
+	l.over.CompareAndSwap(0, t)
+}
+
+// mark is Mark at a time.
+func (l *Lane) mark(f *Flow, t int64, n int) {
 	i := l.chunks.Load()
 	if i == 0 {
 		l.firstN.Store(int64(n))
@@ -98,7 +114,9 @@ func (f *Flow) Blocked(d Dir, h Hop) {
 func (f *Flow) Finish(d Dir, h Hop) {
 	if f != nil {
 		l := f.lane(d, h)
-		l.over.CompareAndSwap(0, f.now())
+		if l.over.Load() == 0 {
+			l.over.CompareAndSwap(0, f.now())
+		}
 		l.busy.Store(0)
 	}
 }

@@ -21,7 +21,6 @@ type Recorder struct {
 	marks    atomic.Int64 // marks allocated by the flows that are still kept
 	begun    atomic.Uint64
 	ended    atomic.Uint64
-	version  atomic.Uint64
 
 	live   [shards]shard
 	recent [keepRecent]atomic.Pointer[Flow]
@@ -87,13 +86,13 @@ func (r *Recorder) add(id ID, h Head) *Flow {
 	f := &Flow{id: id, head: h, rec: r}
 	if n := r.captures.limit.Load(); n > 0 {
 		f.capture.Store(&capture{rec: r, limit: int(n)})
+		r.captures.flows.Add(1)
 	}
 	s := r.shard(id)
 	s.mu.Lock()
 	s.flows[id] = f
 	s.mu.Unlock()
 	r.begun.Add(1)
-	r.version.Add(1)
 	return f
 }
 
@@ -108,12 +107,13 @@ func (r *Recorder) end(f *Flow) {
 	s.mu.Unlock()
 	r.captures.endCapture(f)
 	i := r.next.Add(1) - 1
-	if old := r.recent[i%keepRecent].Swap(f); old != nil {
-		r.marks.Add(-int64(old.marks.Load())) // the lanes would be eight misses of the cache
+	old := r.recent[i%keepRecent].Swap(f)
+	// The old one has left the cache long ago: it is not looked at for nothing.
+	if old != nil && (r.marks.Load() > 0 || r.captures.flows.Load() > 0) {
+		r.marks.Add(-int64(old.marks.Load()))
 		r.captures.forget(old)
 	}
 	r.ended.Add(1)
-	r.version.Add(1)
 }
 
 func (r *Recorder) take(n int) bool {

@@ -42,8 +42,11 @@ func (b *body) Read(p []byte) (int, error) {
 	}
 	b.begun = true
 	n, err := b.from.Read(p)
-	b.flow.Pass(flow.Request, flow.CallerIn, p[:n])
-	b.took(int64(n))
+	if b.took(int64(n)) {
+		b.flow.PassLast(flow.Request, flow.CallerIn, p[:n])
+	} else {
+		b.flow.Pass(flow.Request, flow.CallerIn, p[:n])
+	}
 	if err != nil {
 		if errors.Is(err, io.EOF) {
 			b.eof = true
@@ -63,14 +66,15 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// took counts n bytes that were read.
-func (b *body) took(n int64) {
-	if b.left > 0 {
-		b.left -= n
-		if b.eof = b.left == 0; b.eof {
-			b.flow.Finish(flow.Request, flow.CallerIn)
-		}
+// took counts n bytes that were read, and says whether they are the last of a
+// body of known length.
+func (b *body) took(n int64) (last bool) {
+	if b.left <= 0 {
+		return false
 	}
+	b.left -= n
+	b.eof = b.left == 0
+	return b.eof
 }
 
 // Splice moves n bytes of the body to another connection, inside the kernel
@@ -84,8 +88,11 @@ func (b *body) Splice(to io.ReaderFrom, n int64) (int64, error) {
 	}
 	n, err := b.http1.Splice(to, n)
 	if n > 0 {
-		b.flow.Mark(flow.Request, flow.CallerIn, int(n))
-		b.took(n)
+		if b.took(n) {
+			b.flow.MarkLast(flow.Request, flow.CallerIn, int(n))
+		} else {
+			b.flow.Mark(flow.Request, flow.CallerIn, int(n))
+		}
 	}
 	return n, err
 }

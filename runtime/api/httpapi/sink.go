@@ -44,9 +44,11 @@ func (k *sink) Write(p []byte) (int, error) {
 	if k.left >= 0 {
 		k.left -= int64(n)
 	}
-	if k.left != 0 {
-		err = k.flush()
+	if k.left == 0 {
+		k.flow.MarkLast(flow.Reply, flow.CallerOut, n)
+		return n, nil
 	}
+	err = k.flush()
 	k.flow.Mark(flow.Reply, flow.CallerOut, n)
 	return n, err
 }
