@@ -3,9 +3,11 @@ package appchan
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -42,18 +44,19 @@ func serve(t *testing.T, h http.HandlerFunc) string {
 	return s.Listener.Addr().String()
 }
 
-// call sends a call and reads its reply whole.
+// call sends a call and reads its reply whole; of the headers it gives a copy.
 func call(t *testing.T, a *App, c *stream.Call) (*stream.Reply, string) {
 	t.Helper()
 	r, err := a.Handle(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer r.Body.Close()
 	b, err := io.ReadAll(r.Body)
 	if err != nil {
 		t.Fatal(err)
 	}
+	r.Header = r.Header.Clone()
+	r.Body.Close()
 	return r, string(b)
 }
 
@@ -126,6 +129,39 @@ func TestConnectionsAreReused(t *testing.T) {
 	}
 	if len(remotes) != 1 {
 		t.Errorf("%d connections were used, want 1: %v", len(remotes), remotes)
+	}
+}
+
+// TestHeadersOfAReplyAreItsOwn: one map serves the replies of a connection.
+func TestHeadersOfAReplyAreItsOwn(t *testing.T) {
+	remotes := map[string]bool{}
+	addr := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		remotes[r.RemoteAddr] = true
+		w.Header()["X-Two"] = []string{r.URL.Path + "1", r.URL.Path + "2"}
+		for i := range 40 { // more than there is room for from reply to reply
+			if r.URL.Path == "/many" {
+				w.Header().Set(fmt.Sprint("X-", i), r.URL.Path)
+			}
+		}
+		w.Header().Set("X-Path"+strings.ReplaceAll(r.URL.Path, "/", "-"), r.URL.Path)
+	})
+	a := ready(t, Options{Addr: addr})
+	for _, path := range []string{"a", "b", "many", "c", "a"} {
+		r, err := a.Handle(t.Context(), &stream.Call{Verb: "GET", Path: path})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := 4 // with Date and Content-Length
+		if path == "many" {
+			want += 40
+		}
+		if h := r.Header; len(h) != want || h.Get("X-Path-"+path) != "/"+path || !slices.Equal(h["X-Two"], []string{"/" + path + "1", "/" + path + "2"}) {
+			t.Errorf("/%s has the headers %v", path, h)
+		}
+		r.Body.Close()
+	}
+	if len(remotes) != 1 {
+		t.Errorf("%d connections were used, want 1", len(remotes))
 	}
 }
 

@@ -21,6 +21,7 @@ const (
 // conn is one HTTP/1 connection to the app. One call at a time uses it.
 type conn struct {
 	net.Conn
+	sock *socket.Conn // the same; nil: it is no socket
 	raw  syscall.RawConn
 	used bool      // it has carried a call before
 	last time.Time // when it became idle
@@ -29,11 +30,14 @@ type conn struct {
 	mem  *[]byte // what buf was, from bufs; nil: none is held
 	buf  []byte  // buf[r:w] was read and not used yet
 	r, w int
+	head head // of the reply that is being read
 
 	// For raw, kept so that a call makes no closure.
 	readable func(fd uintptr) bool // says whether a Read would not wait
 	look     func(fd uintptr)      // finds out what is pending
 	pending  int
+
+	asked *exchange // who is told by ask
 }
 
 func newConn(nc net.Conn, bufs *buffers) (*conn, error) {
@@ -42,7 +46,7 @@ func newConn(nc net.Conn, bufs *buffers) (*conn, error) {
 		return nil, err
 	}
 	readable := func(fd uintptr) bool { return socket.Peek(fd) != 0 }
-	c := &conn{Conn: sock, raw: sock.Raw, bufs: bufs, readable: readable}
+	c := &conn{Conn: sock, sock: sock, raw: sock.Raw, bufs: bufs, readable: readable}
 	c.look = func(fd uintptr) { c.pending = socket.Peek(fd) }
 	return c, nil
 }
@@ -50,11 +54,11 @@ func newConn(nc net.Conn, bufs *buffers) (*conn, error) {
 // tcp gives the connection when the kernel may move bytes from and to it; nil:
 // it may not.
 func (c *conn) tcp() *net.TCPConn {
-	if sock, ok := c.Conn.(*socket.Conn); ok {
-		tcp, _ := sock.Conn.(*net.TCPConn)
-		return tcp
+	if c.sock == nil {
+		return nil
 	}
-	return nil
+	tcp, _ := c.sock.Conn.(*net.TCPConn)
+	return tcp
 }
 
 // hold takes a buffer for reading.
@@ -104,7 +108,11 @@ func (c *conn) fill() error {
 			c.buf = append(c.buf, make([]byte, len(c.buf))...)
 		}
 	}
-	n, err := c.Read(c.buf[c.w:])
+	return c.took(c.Read(c.buf[c.w:]))
+}
+
+// took takes n bytes in that were read behind what is in the buffer.
+func (c *conn) took(n int, err error) error {
 	c.w += n
 	if n > 0 {
 		return nil
@@ -114,6 +122,29 @@ func (c *conn) fill() error {
 	}
 	return err
 }
+
+// ask sends a whole request and waits for the first of its reply; an error that
+// is a socket.ErrPending means that the connection is no longer good and nothing
+// was sent. It tells how much it has sent, which may be less than all for want of
+// room, and is nothing where nobody can tell what is pending.
+func (c *conn) ask(x *exchange, b []byte) (wrote int, err error) {
+	c.asked = x
+	wrote, n, err := c.sock.Ask(b, c)
+	c.asked = nil
+	if wrote < len(b) {
+		return wrote, err
+	}
+	return wrote, c.took(n, err)
+}
+
+// Lend implements socket.Asker.
+func (c *conn) Lend() []byte {
+	c.hold()
+	return c.buf
+}
+
+// Sent implements socket.Asker.
+func (c *conn) Sent() { c.asked.wroteAll() }
 
 // pool keeps idle connections to one address, the latest used on top.
 type pool struct {
@@ -126,8 +157,8 @@ type pool struct {
 
 func newPool(addr string, bufs *buffers) *pool { return &pool{addr: addr, bufs: bufs} }
 
-// take gives an idle connection that is alive, or nil.
-func (p *pool) take() *conn {
+// take gives an idle connection, which is alive unless nobody looks, or nil.
+func (p *pool) take(look bool) *conn {
 	for {
 		p.mu.Lock()
 		n := len(p.idle)
@@ -139,7 +170,7 @@ func (p *pool) take() *conn {
 		p.idle[n-1] = nil
 		p.idle = p.idle[:n-1]
 		p.mu.Unlock()
-		if c.alive() {
+		if !look || c.alive() {
 			return c
 		}
 		c.Close()
@@ -162,6 +193,7 @@ func (p *pool) dial(ctx context.Context) (*conn, error) {
 // put keeps a connection for later.
 func (p *pool) put(c *conn) {
 	c.release()
+	c.head.clear()
 	c.used, c.last = true, time.Now()
 	p.mu.Lock()
 	full := len(p.idle) >= maxIdle

@@ -13,6 +13,7 @@ import (
 
 	"mesh/runtime/field"
 	"mesh/runtime/flow"
+	"mesh/runtime/socket"
 	"mesh/runtime/stream"
 )
 
@@ -63,23 +64,25 @@ func (a *App) exchange(ctx context.Context, c *stream.Call) (*stream.Reply, erro
 	if err != nil {
 		return nil, fmt.Errorf("calling %s: %w", a.o.Addr, err)
 	}
-	attached := 0
-	cn := a.pool.take()
-	for retry := false; ; retry = true {
-		fresh := cn == nil
-		if fresh {
+	attached, whole := atHand(c)
+	for first, fresh := true, false; ; first = false {
+		var cn *conn
+		if !fresh {
+			cn = a.pool.take(!whole) // what is whole is sent with a look at the connection
+		}
+		if fresh = cn == nil; fresh {
 			if cn, err = a.pool.dial(ctx); err != nil {
 				return nil, err
 			}
 		}
 		x := &exchange{app: a, conn: cn, call: c}
 		x.watch(ctx)
-		if !retry {
-			b, attached, err = attach(b, c)
+		if first {
+			b, err = attach(b, c, attached)
 			*buf = b
 		}
 		if err == nil {
-			err = x.write(b, attached)
+			err = x.write(b, attached, whole && !fresh)
 		}
 		if err == nil {
 			err = x.readHead()
@@ -87,11 +90,15 @@ func (a *App) exchange(ctx context.Context, c *stream.Call) (*stream.Reply, erro
 		if err == nil {
 			return &x.reply, nil
 		}
+		gone := errors.Is(err, socket.ErrPending)
 		err = x.fail(err)
+		if gone {
+			continue
+		}
 		if fresh || !x.again(err) {
 			return nil, fmt.Errorf("calling %s: %w", a.o.Addr, err)
 		}
-		cn = nil
+		fresh = true
 	}
 }
 
@@ -126,47 +133,76 @@ func (x *exchange) again(err error) bool {
 	return !x.wrote // what was sent may have been worked on
 }
 
-// attach appends to the head the n bytes that are there already of a body whose
-// length is known.
-func attach(b []byte, c *stream.Call) (_ []byte, n int, err error) {
-	if c.Body == nil || c.Length <= 0 || stream.Expects(c) {
-		return b, 0, nil
+// atHand gives how many bytes of a call's body can be sent together with the
+// head, because they are there already and the length is known, and whether that
+// is the whole request.
+func atHand(c *stream.Call) (n int, whole bool) {
+	if c.Body == nil {
+		return 0, true
 	}
-	n = int(min(int64(stream.Ready(c.Body)), c.Length, inlineMax))
+	if c.Length > 0 && !stream.Expects(c) {
+		n = int(min(int64(stream.Ready(c.Body)), c.Length, inlineMax))
+	}
+	return n, int64(n) == c.Length
+}
+
+// attach appends those n bytes of the body to the head.
+func attach(b []byte, c *stream.Call, n int) ([]byte, error) {
 	if n <= 0 {
-		return b, 0, nil
+		return b, nil
 	}
 	head := len(b)
 	b = slices.Grow(b, n)[:head+n]
 	if _, err := io.ReadFull(c.Body, b[head:]); err != nil {
-		return b[:head], 0, fmt.Errorf("reading the request's body: %w", unexpected(err))
+		return b[:head], fmt.Errorf("reading the request's body: %w", unexpected(err))
 	}
-	return b, n, nil
+	return b, nil
 }
 
 // write sends the head with the first bytes of the body that are attached to it
-// and leaves the rest of the body to a sender.
-func (x *exchange) write(b []byte, attached int) error {
+// and leaves the rest of the body to a sender. With ask it may also have read the
+// first of the reply when it returns.
+func (x *exchange) write(b []byte, attached int, ask bool) (err error) {
 	c := x.call
 	if attached > 0 {
 		c.Flow.Blocked(flow.Request, flow.CalleeOut)
 	}
-	n, err := x.conn.Write(b)
-	x.wrote = n > 0
-	if err != nil {
-		return fmt.Errorf("sending the request: %w", err)
+	n := 0
+	if ask {
+		if n, err = x.conn.ask(x, b); n == len(b) {
+			return x.heard(err, 0)
+		}
 	}
-	c.Flow.Mark(flow.Request, flow.CalleeOut, attached)
-	if c.Body == nil || c.Length >= 0 && int64(attached) == c.Length {
-		c.Flow.Finish(flow.Request, flow.CalleeOut)
+	if err == nil {
+		var rest int
+		rest, err = x.conn.Write(b[n:])
+		n += rest
+	}
+	x.wrote = n > 0
+	switch {
+	case err != nil:
+		return fmt.Errorf("sending the request: %w", err)
+	case c.Body == nil || int64(attached) == c.Length:
+		x.wroteAll()
 		return nil
 	}
+	c.Flow.Mark(flow.Request, flow.CalleeOut, attached)
 	x.sent = make(chan struct{})
 	if stream.Expects(c) {
 		x.proceed = make(chan bool, 1)
 	}
 	go x.send(c.Length - int64(attached)) // Close waits for it
 	return nil
+}
+
+// wroteAll records that the request was sent as a whole, without a sender.
+func (x *exchange) wroteAll() {
+	x.wrote = true
+	n := 0
+	if x.call.Body != nil {
+		n = int(x.call.Length)
+	}
+	x.call.Flow.MarkLast(flow.Request, flow.CalleeOut, n)
 }
 
 // decide tells a sender that waits whether the app wants the body.
@@ -187,8 +223,8 @@ func (x *exchange) readHead() error {
 		if err != nil {
 			return err
 		}
-		h, err := parseHead(b, x.call.Verb)
-		if err != nil {
+		h := &x.conn.head
+		if err := h.parse(b, x.call.Verb); err != nil {
 			return fmt.Errorf("reading the head of the reply: %w", err)
 		}
 		x.conn.r += len(b)
@@ -224,16 +260,23 @@ func (x *exchange) nextHead() ([]byte, error) {
 			return nil, fmt.Errorf("the head of the reply is larger than %d bytes (the limit)", maxHead)
 		}
 		seen = max(0, len(b)-2)
-		err := c.fill()
-		switch {
-		case err == nil:
-			x.answered = true
-		case errors.Is(err, io.EOF) && len(b) == 0:
-			return nil, errNoReply
-		default:
-			return nil, fmt.Errorf("reading the head of the reply: %w", unexpected(err))
+		if err := x.heard(c.fill(), len(b)); err != nil {
+			return nil, err
 		}
 	}
+}
+
+// heard takes the error of a read of the reply's head, of which there were some
+// bytes before.
+func (x *exchange) heard(err error, before int) error {
+	switch {
+	case err == nil:
+		x.answered = true
+		return nil
+	case errors.Is(err, io.EOF) && before == 0:
+		return errNoReply
+	}
+	return fmt.Errorf("reading the head of the reply: %w", unexpected(err))
 }
 
 // begin makes the reply from its head.

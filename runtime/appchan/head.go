@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/textproto"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -22,29 +23,47 @@ const (
 	untilClose         // when the app closes the connection
 )
 
-// head is the head of a reply as the app sent it.
+// head is the head of a reply as the app sent it. It serves one reply of a
+// connection after the other, and so do its map and its slice.
 type head struct {
 	status  int
 	header  http.Header // without hop-by-hop headers
+	values  []string    // those of header lie here
 	framing framing
 	length  int64 // as announced; -1: unknown
 	reuse   bool  // the connection may carry another call
 }
 
-// parseHead reads a complete reply head. verb is the request's: a reply to HEAD
+// keptFields is the most headers for which there is room from reply to reply.
+const keptFields = 32
+
+// clear forgets the reply. What there is room for stays, if it is not much.
+func (h *head) clear() {
+	header, values := h.header, h.values
+	if len(header) > keptFields || cap(values) > keptFields {
+		header, values = nil, nil
+	}
+	clear(header)
+	clear(values)
+	*h = head{header: header, values: values[:0]}
+}
+
+// parse reads a complete reply head. verb is the request's: a reply to HEAD
 // has no body. What could be understood in two ways is an error.
-func parseHead(b []byte, verb string) (*head, error) {
+func (h *head) parse(b []byte, verb string) error {
 	// One string holds all names and values, one slice all value lists.
 	text := string(b)
 	line, text := cutLine(text)
-	h := &head{length: -1}
+	n := strings.Count(text, "\n")
+	if h.clear(); h.header == nil {
+		h.header = make(http.Header, n)
+	}
+	h.values, h.length = slices.Grow(h.values, n), -1
 	minor, err := h.parseStatus(line)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	n := strings.Count(text, "\n")
-	h.header = make(http.Header, n)
-	values := make([]string, 0, n)
+	hops := false
 	for {
 		line, text = cutLine(text)
 		if line == "" {
@@ -52,15 +71,28 @@ func parseHead(b []byte, verb string) (*head, error) {
 		}
 		key, value, err := field.Parse(line)
 		if err != nil {
-			return nil, err
+			return err
 		}
+		hops = hops || stream.HopByHop(key)
 		if old, ok := h.header[key]; ok {
 			h.header[key] = append(old, value)
 			continue
 		}
-		values = append(values, value)
-		h.header[key] = values[len(values)-1 : len(values) : len(values)]
+		h.values = append(h.values, value)
+		h.header[key] = h.values[len(h.values)-1 : len(h.values) : len(h.values)]
 	}
+	h.parseConnection(minor)
+	if err := h.parseFraming(verb, minor); err != nil {
+		return err
+	}
+	if hops {
+		stream.StripHopByHop(h.header)
+	}
+	return nil
+}
+
+// parseConnection finds out whether the connection may carry another call.
+func (h *head) parseConnection(minor int) {
 	h.reuse = minor == 1
 	for _, list := range h.header["Connection"] {
 		for token := range strings.SplitSeq(list, ",") {
@@ -72,11 +104,6 @@ func parseHead(b []byte, verb string) (*head, error) {
 			}
 		}
 	}
-	if err := h.parseFraming(verb, minor); err != nil {
-		return nil, err
-	}
-	stream.StripHopByHop(h.header)
-	return h, nil
 }
 
 // cutLine cuts the first line off, without its line break.

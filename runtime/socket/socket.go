@@ -23,6 +23,7 @@ type Conn struct {
 
 	in, out transfer
 	pieces  vector
+	ask     request
 }
 
 // transfer is the state of a Read or Write, with a function for Raw that is kept
@@ -61,17 +62,8 @@ func New(nc net.Conn) (*Conn, error) {
 		}
 		return c.in.errno != syscall.EAGAIN
 	}
-	c.out.step = func(fd uintptr) bool {
-		for c.out.n < len(c.out.p) {
-			var n int
-			n, c.out.errno = Write(fd, c.out.p[c.out.n:])
-			if c.out.errno != 0 {
-				return c.out.errno != syscall.EAGAIN
-			}
-			c.out.n += n
-		}
-		return true
-	}
+	c.out.step = c.out.write
+	c.ask.step = c.askStep
 	return c, nil
 }
 
@@ -97,9 +89,13 @@ func (c *Conn) ReadLate(lend func() []byte, back func()) (int, error) {
 }
 
 func (c *Conn) read(step func(fd uintptr) bool) (int, error) {
+	c.in.n, c.in.errno = 0, 0
+	return c.hasRead(c.Raw.Read(step))
+}
+
+// hasRead gives what a read gives that has ended with err in the poller.
+func (c *Conn) hasRead(err error) (int, error) {
 	t := &c.in
-	t.n, t.errno = 0, 0
-	err := c.Raw.Read(step)
 	switch {
 	case err != nil:
 		return 0, err
@@ -111,11 +107,29 @@ func (c *Conn) read(step func(fd uintptr) bool) (int, error) {
 	return t.n, nil
 }
 
+// write writes what is left of p, until there is no room for more.
+func (t *transfer) write(fd uintptr) (done bool) {
+	for t.n < len(t.p) {
+		var n int
+		n, t.errno = Write(fd, t.p[t.n:])
+		if t.errno != 0 {
+			return t.errno != syscall.EAGAIN
+		}
+		t.n += n
+	}
+	return true
+}
+
 // Write implements io.Writer.
 func (c *Conn) Write(p []byte) (int, error) {
 	t := &c.out
 	t.p, t.n, t.errno = p, 0, 0
-	err := c.Raw.Write(t.step)
+	return c.written(c.Raw.Write(t.step))
+}
+
+// written gives what a write gives that has ended with err in the poller.
+func (c *Conn) written(err error) (int, error) {
+	t := &c.out
 	t.p = nil
 	switch {
 	case err != nil:

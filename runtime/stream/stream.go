@@ -60,7 +60,8 @@ type Call struct {
 }
 
 // Reply is the answer to a Call. Whoever receives it closes Body, which ends
-// the call: whatever is still under way for it is stopped and waited for.
+// the call: whatever is still under way for it is stopped and waited for, and
+// the headers serve another one.
 type Reply struct {
 	Status int           // HTTP status, 100 and above
 	Header http.Header   // canonical keys, without hop-by-hop headers
