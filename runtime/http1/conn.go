@@ -258,6 +258,7 @@ func (c *conn) response() *Response {
 	r := c.last
 	if r == nil {
 		r = new(Response)
+		r.inform = r.Inform
 		c.last = r
 	}
 	header, values := r.req.Header, r.vals[:0]
@@ -265,7 +266,7 @@ func (c *conn) response() *Response {
 		header, values = nil, nil
 	}
 	clear(header)
-	*r = Response{c: c, vals: values}
+	*r = Response{c: c, vals: values, inform: r.inform}
 	r.req.Header, r.body.c = header, c
 	return r
 }

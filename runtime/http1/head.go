@@ -38,14 +38,11 @@ func (r *Response) parse(b []byte, with *http.Request) error {
 	q := &r.req
 	header := q.Header
 	*q = *with
+	q.Header = header
 	if err := r.parseLine(line); err != nil {
 		return err
 	}
-	var err error
-	if q.Header, r.vals, err = parseFields(text, header, r.vals); err != nil {
-		return err
-	}
-	if err := r.parseHost(); err != nil {
+	if err := r.parseFields(text); err != nil {
 		return err
 	}
 	if err := r.parseFraming(); err != nil {
@@ -120,25 +117,31 @@ func plainTarget(s string) bool {
 	return true
 }
 
-// parseFields reads header lines up to an empty one, which must be the last. It
-// uses the empty map and slice that it is given when there is room.
-func parseFields(text string, header http.Header, values []string) (http.Header, []string, error) {
+// parseFields reads header lines up to an empty one, which must be the last,
+// into the map and the slice of the request before, if there are any.
+func (r *Response) parseFields(text string) error {
 	n := strings.Count(text, "\n")
-	if header == nil {
-		header = make(http.Header, n)
+	if r.req.Header == nil {
+		r.req.Header = make(http.Header, n)
 	}
-	values = slices.Grow(values, n)
-	for {
+	header, values := r.req.Header, slices.Grow(r.vals, n)
+	for hosts := 0; ; {
 		line, rest, ok := strings.Cut(text, "\r\n")
 		if !ok {
-			return nil, nil, malformed("a header line does not end with CR LF")
+			return malformed("a header line does not end with CR LF")
 		}
 		if text = rest; line == "" {
-			return header, values, nil
+			r.vals = values
+			return r.checkHost(hosts)
 		}
 		key, value, err := parseField(line)
 		if err != nil {
-			return nil, nil, err
+			return err
+		}
+		if key == "Host" {
+			r.req.Host = value
+			hosts++
+			continue
 		}
 		if old, ok := header[key]; ok {
 			header[key] = append(old, value)
@@ -156,18 +159,14 @@ func parseField(line string) (key, value string, err error) {
 	return key, value, nil
 }
 
-func (r *Response) parseHost() error {
+// checkHost looks at what the request says it is for, in so many headers.
+func (r *Response) checkHost(headers int) error {
 	q := &r.req
-	hosts := q.Header["Host"]
-	if len(hosts) > 1 || len(hosts) == 0 && q.ProtoMinor == 1 {
-		return malformed("a request has one Host header, this one has %d", len(hosts))
+	if headers > 1 || headers == 0 && q.ProtoMinor == 1 {
+		return malformed("a request has one Host header, this one has %d", headers)
 	}
-	if len(hosts) == 1 {
-		if strings.ContainsAny(hosts[0], " \t\"<>\\^`{|}/?#") {
-			return malformed("%q is not a host", field.Shorten(hosts[0]))
-		}
-		q.Host = hosts[0]
-		delete(q.Header, "Host")
+	if strings.ContainsAny(q.Host, " \t\"<>\\^`{|}/?#") {
+		return malformed("%q is not a host", field.Shorten(q.Host))
 	}
 	if q.URL.Host != "" {
 		q.Host = q.URL.Host

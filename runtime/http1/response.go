@@ -53,8 +53,9 @@ type Response struct {
 	keepOld    bool    // an HTTP/1.0 client asked to go on
 	err        error   // of a write; sticky
 
-	interim sync.Mutex // held while something is sent before the head
-	begun   bool       // the head has been made; under interim
+	inform  func(status int, h http.Header) // Inform, made once
+	interim sync.Mutex                      // held while something is sent before the head
+	begun   bool                            // the head has been made; under interim
 }
 
 // Header implements http.ResponseWriter.
@@ -94,6 +95,10 @@ func (r *Response) Inform(status int, h http.Header) {
 	}
 	_, r.err = r.c.nc.Write(append(b, "\r\n"...))
 }
+
+// Informer gives Inform as a function, which is the same for all requests of the
+// connection.
+func (r *Response) Informer() func(status int, h http.Header) { return r.inform }
 
 // sayContinue tells the client to send the body.
 func (r *Response) sayContinue() {

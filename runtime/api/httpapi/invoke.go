@@ -59,7 +59,7 @@ func (s *Server) invoke(w http.ResponseWriter, r *http.Request) {
 	}
 	f.Headers(flow.Request, r.Header, r.URL.RawQuery)
 	if h1, ok := unwrap(w).(*http1.Response); ok {
-		in.call.Inform = h1.Inform
+		in.call.Inform = h1.Informer()
 	} else {
 		in.call.Inform = func(status int, h http.Header) { inform(w, status, h) }
 	}

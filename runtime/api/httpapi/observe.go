@@ -30,7 +30,10 @@ type observed struct {
 func (s *Server) observe(h route, w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
 	o := &observed{ResponseWriter: w}
-	method, path, agent := r.Method, r.URL.Path, r.UserAgent() // serving may change the request
+	method, path, agent := r.Method, r.URL.Path, "" // serving may change the request
+	if s.o.LogCalls {
+		agent = r.UserAgent()
+	}
 	defer func() {
 		if o.status == 0 {
 			o.status = http.StatusOK

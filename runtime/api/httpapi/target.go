@@ -22,9 +22,9 @@ type target struct {
 // which it removes; in the user name and password of basic authentication,
 // which it leaves; or in the path. path is decoded.
 func findTarget(path string, h http.Header) (target, error) {
-	if id := h.Get(appIDHeader); id != "" {
+	if ids := h[appIDHeader]; len(ids) > 0 && ids[0] != "" {
 		delete(h, appIDHeader)
-		return newTarget(id, path)
+		return newTarget(ids[0], path)
 	}
 	if auth, ok := h["Authorization"]; ok {
 		if id := basicAppID(auth[0]); id != "" {
