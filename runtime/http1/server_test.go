@@ -1,6 +1,7 @@
 package http1
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -36,6 +37,23 @@ func TestRequestsAreReadAsTheyAreMeant(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestLengthBesideChunksIsForgotten: nobody further on is to believe it, and what
+// follows on the connection is not trusted.
+func TestLengthBesideChunksIsForgotten(t *testing.T) {
+	s := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		b, err := io.ReadAll(r.Body)
+		fmt.Fprintf(w, "%q %v %d %v", b, err, r.ContentLength, r.Header)
+	})
+	const chunks = "\r\n2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n"
+	for _, heads := range []string{"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n", "Transfer-Encoding: chunked\r\nContent-Length: 4\r\n", "Content-Length: 0\r\ntransfer-encoding: CHUNKED\r\ncontent-length: 0\r\n"} {
+		c := s.dial(t)
+		c.send("%s", "POST / HTTP/1.1\r\nHost: h\r\nX: y\r\n"+heads+chunks)
+		if res, got := c.reply("POST"); got != `"hello" <nil> -1 map[X:[y]]` || !res.Close {
+			t.Errorf("%q: the handler sees %s, the connection ends: %v", heads, got, res.Close)
+		}
 	}
 }
 
