@@ -142,13 +142,13 @@ func (cl *Client) connect() (*conn, error) {
 		})
 	}
 	c.greeting = c.blocks(defaultTable)
+	c.send(func(b []byte) []byte { // before anything is read, and so answered
+		b = append(b, http2.ClientPreface...)
+		return c.greet(b, http2.Setting{ID: http2.SettingEnablePush}, http2.Setting{ID: settingOurs, Val: 1})
+	})
 	cl.all.Go(func() {
 		c.run()
 		cl.forget(c)
-	})
-	c.send(func(b []byte) []byte {
-		b = append(b, http2.ClientPreface...)
-		return c.greet(b, http2.Setting{ID: http2.SettingEnablePush}, http2.Setting{ID: settingOurs, Val: 1})
 	})
 	select {
 	case <-c.ready:
