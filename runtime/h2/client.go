@@ -111,11 +111,15 @@ func (cl *Client) try(ctx context.Context) (*Stream, *dialling, error) {
 		cl.all.Go(func() {
 			c, err := cl.connect()
 			cl.mu.Lock()
-			if d.err = err; err == nil {
+			d.err, cl.dial = err, nil
+			closed := cl.closed
+			if err == nil && !closed && c.reason() == nil { // else nobody would forget it
 				cl.conns = append(cl.conns, c)
 			}
-			cl.dial = nil
 			cl.mu.Unlock()
+			if err == nil && closed {
+				c.end(ErrClosed)
+			}
 			close(d.done)
 		})
 	}
