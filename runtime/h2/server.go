@@ -160,9 +160,9 @@ func (c *conn) accept(id uint32, f *fields, last bool) error {
 	c.last = id
 	s := newStream(c)
 	s.id = id
+	s.ctx, s.end = context.WithCancelCause(c.ctx) // before anybody can find and end it
 	c.streams[id] = s
 	c.mu.Unlock()
-	s.ctx, s.end = context.WithCancelCause(c.ctx)
 	switch {
 	case f.size > c.maxHead:
 		s.refused = status.Errorf(codes.ResourceExhausted, "headers of more than %d bytes", c.maxHead)
