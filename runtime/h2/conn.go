@@ -124,6 +124,15 @@ func (c *conn) forget(s *Stream) bool {
 	return true
 }
 
+// withoutTrailers gives the status of a stream that ends with data: a request may,
+// a reply has no status then.
+func (c *conn) withoutTrailers() error {
+	if c.serve != nil {
+		return nil
+	}
+	return (&fields{}).ended()
+}
+
 // settle takes the peer's settings in.
 func (c *conn) settle(b []byte) error {
 	c.out.mu.Lock()

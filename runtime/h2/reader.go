@@ -169,7 +169,7 @@ func (r *reader) take(buf mem.Buffer, n int) error {
 		if d.open && d.left+d.pad == 0 {
 			d.open = false
 			if d.to != nil && d.last {
-				d.to.ended(nil)
+				d.to.ended(r.c.withoutTrailers())
 			}
 			d.to = nil
 		}
