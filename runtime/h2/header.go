@@ -31,6 +31,15 @@ type block struct{ first, again, plain []byte }
 
 // newBlocks gives blocks of fields for a peer whose table has that size.
 func newBlocks(table uint32, sets ...[]hpack.HeaderField) *blocks {
+	size := uint32(0)
+	for _, fields := range sets {
+		for _, f := range fields {
+			size += f.Size()
+		}
+	}
+	if size > table {
+		table = 0 // places would change with each block
+	}
 	var buf bytes.Buffer
 	enc := hpack.NewEncoder(&buf)
 	enc.SetMaxDynamicTableSizeLimit(table)
