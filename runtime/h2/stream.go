@@ -380,8 +380,12 @@ func (s *Stream) Abort(why error) {
 // Close is Abort by whoever has opened the stream, who must call it in the end:
 // then the end of the context has no effect any more.
 func (s *Stream) Close(why error) {
-	if s.unwatch != nil {
-		s.unwatch()
+	s.mu.Lock()
+	unwatch := s.unwatch
+	s.unwatch = nil // once: later somebody else may be watching
+	s.mu.Unlock()
+	if unwatch != nil {
+		unwatch()
 	}
 	s.Abort(why)
 }
