@@ -41,6 +41,7 @@ type Client struct {
 // dialling is an attempt to connect that any number wait for.
 type dialling struct {
 	done chan struct{}
+	c    *conn // once done
 	err  error
 }
 
@@ -71,7 +72,7 @@ func (cl *Client) Close() {
 // Open gives a new stream, which ends with ctx, and which the caller must Close.
 // An error says that there is no connection and nothing was sent.
 func (cl *Client) Open(ctx context.Context) (*Stream, error) {
-	for range 3 { // a peer that leaves as soon as it is reached is as good as none
+	for left := 0; left < 3; { // a peer that leaves as soon as it is reached is as good as none
 		s, d, err := cl.try(ctx)
 		if err != nil {
 			return nil, err
@@ -84,6 +85,9 @@ func (cl *Client) Open(ctx context.Context) (*Stream, error) {
 		case <-d.done:
 			if d.err != nil {
 				return nil, d.err
+			}
+			if d.c.isLeaving() { // else others have taken all it gives
+				left++
 			}
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
@@ -111,7 +115,7 @@ func (cl *Client) try(ctx context.Context) (*Stream, *dialling, error) {
 		cl.all.Go(func() {
 			c, err := cl.connect()
 			cl.mu.Lock()
-			d.err, cl.dial = err, nil
+			d.c, d.err, cl.dial = c, err, nil
 			closed := cl.closed
 			if err == nil && !closed && c.reason() == nil { // else nobody would forget it
 				cl.conns = append(cl.conns, c)
@@ -163,8 +167,25 @@ func (cl *Client) connect() (*conn, error) {
 		c.end(err)
 		return nil, err
 	}
+	if c.takesNone() {
+		err := errors.New("the peer takes no streams")
+		c.end(err)
+		return nil, err
+	}
 	cl.all.Go(c.keepAlive)
 	return c, nil
+}
+
+func (c *conn) isLeaving() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.leaving
+}
+
+func (c *conn) takesNone() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.settings.streams == 0
 }
 
 func (cl *Client) forget(c *conn) {
