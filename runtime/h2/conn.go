@@ -148,7 +148,9 @@ func (c *conn) settle(b []byte) error {
 			more := int64(s.Val) - c.settings.window
 			c.settings.window = int64(s.Val)
 			for _, s := range c.streams {
-				s.window += more
+				if s.window += more; s.window > maxStreamID {
+					return &connError{http2.ErrCodeFlowControl, "the window of a stream is too wide"}
+				}
 				s.tellRoom()
 			}
 		case http2.SettingMaxFrameSize:

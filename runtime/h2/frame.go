@@ -48,7 +48,11 @@ func eachSetting(b []byte, f func(http2.Setting) error) error {
 	for ; len(b) >= 6; b = b[6:] {
 		s := http2.Setting{ID: http2.SettingID(binary.BigEndian.Uint16(b)), Val: binary.BigEndian.Uint32(b[2:])}
 		if err := s.Valid(); err != nil {
-			return &connError{http2.ErrCodeProtocol, err.Error()}
+			code := http2.ErrCodeProtocol
+			if s.ID == http2.SettingInitialWindowSize {
+				code = http2.ErrCodeFlowControl
+			}
+			return &connError{code, "a setting that cannot be: " + s.String()}
 		}
 		if err := f(s); err != nil {
 			return err
