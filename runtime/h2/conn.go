@@ -37,7 +37,7 @@ type conn struct {
 	mu       sync.Mutex // not held while out.mu is taken
 	streams  map[uint32]*Stream
 	window   int64     // what may be sent
-	short    []*Stream // that wait for window
+	short    []*Stream // that wait for window, or for what is queued to be written
 	next     uint32    // id of the next stream, at the client's end
 	last     uint32    // id of the last one that came, at the server's end
 	leaving  bool      // no new stream begins
@@ -173,6 +173,22 @@ func (c *conn) settle(b []byte) error {
 	return nil
 }
 
+// tellShort wakes those that wait for what all streams share. c.mu is held.
+func (c *conn) tellShort() {
+	for i, s := range c.short {
+		s.short = false
+		s.tellRoom()
+		c.short[i] = nil
+	}
+	c.short = c.short[:0]
+}
+
+func (c *conn) wakeShort() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.tellShort()
+}
+
 // widen takes a WINDOW_UPDATE in.
 func (c *conn) widen(id uint32, n int64) error {
 	c.mu.Lock()
@@ -181,11 +197,7 @@ func (c *conn) widen(id uint32, n int64) error {
 		if c.window += n; c.window > maxStreamID {
 			return &connError{http2.ErrCodeFlowControl, "the window is too wide"}
 		}
-		for _, s := range c.short {
-			s.tellRoom()
-		}
-		clear(c.short)
-		c.short = c.short[:0]
+		c.tellShort()
 		return nil
 	}
 	if s := c.streams[id]; s != nil {
@@ -323,7 +335,7 @@ func newConn(nc net.Conn, pool mem.BufferPool, maxHead int) *conn {
 		settings: settings{window: defaultWindow, frame: defaultFrame, streams: 1<<32 - 1},
 		quiet:    time.Now(), ready: make(chan struct{}), done: make(chan struct{})}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
-	c.out = newOut(nc, c.end)
+	c.out = newOut(nc, c.end, c.wakeShort)
 	c.in.c, c.in.window = c, connWindow
 	c.in.table = hpack.NewDecoder(defaultTable, c.in.fields.add)
 	c.in.table.SetMaxStringLength(maxHead)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"sync/atomic"
 
 	"google.golang.org/grpc/mem"
 
@@ -18,8 +19,12 @@ const (
 	// keepArena is how much memory a connection keeps for its next frames.
 	keepArena = 16 << 10
 
-	// maxQueued ends a connection whose peer makes us answer and does not read:
-	// what the windows let through, and as much again.
+	// maxAhead is how much may wait to be written before no more of messages is
+	// added. The windows of our own sidecars let no more through anyway.
+	maxAhead = connWindow
+
+	// maxQueued ends a connection whose peer makes us answer and does not read: so
+	// much beside messages waits to be written.
 	maxQueued = 2 * connWindow
 
 	// maxRounds is how often whoever has sent something writes what others have
@@ -33,6 +38,8 @@ const (
 type out struct {
 	w     pieceWriter
 	broke func(error) // told once, without the lock
+	room  func()      // told, with the lock, when it is full no more
+	full  atomic.Bool // more than maxAhead waits to be written
 
 	mu     sync.Mutex
 	fill   *batch // what the next write takes
@@ -61,8 +68,8 @@ func (p patient) WritePieces(b [][]byte, wait bool) ([][]byte, error) {
 	return nil, err
 }
 
-func newOut(nc net.Conn, broke func(error)) *out {
-	o := &out{broke: broke, fill: &batch{}, spare: &batch{}}
+func newOut(nc net.Conn, broke func(error), room func()) *out {
+	o := &out{broke: broke, room: room, fill: &batch{}, spare: &batch{}}
 	if c, ok := nc.(*socket.Conn); ok {
 		o.w = c
 	} else {
@@ -77,6 +84,7 @@ type batch struct {
 	arena []byte
 	parts []part
 	size  int // of the parts
+	data  int // bytes of messages, in arena and parts
 }
 
 // part is a buffer that goes between arena[:at] and the rest.
@@ -89,6 +97,7 @@ func (b *batch) len() int { return len(b.arena) + b.size }
 
 // message adds n bytes of a message from where it is read.
 func (b *batch) message(m *message, n int) {
+	b.data += n
 	for n > 0 {
 		if m.off < prefixLen {
 			k := min(n, prefixLen-m.off)
@@ -143,7 +152,7 @@ func (b *batch) reset() {
 		b.parts[i].buf.Free()
 		b.parts[i].buf = nil
 	}
-	b.parts, b.size = b.parts[:0], 0
+	b.parts, b.size, b.data = b.parts[:0], 0, 0
 	if b.arena = b.arena[:0]; cap(b.arena) > keepArena {
 		b.arena = nil
 	}
@@ -156,7 +165,10 @@ func (o *out) flush() {
 	} else if !o.busy {
 		o.write()
 		return
-	} else if o.fill.len() > maxQueued {
+	} else if o.fill.len() > maxAhead {
+		o.full.Store(true)
+	}
+	if !o.closed && o.fill.len()-o.fill.data > maxQueued {
 		o.mu.Unlock()
 		o.failed(errors.New("the peer does not read what it is sent"))
 		return
@@ -213,6 +225,10 @@ func (o *out) rest(b *batch, left [][]byte) {
 
 // next takes what is to be written, or ends the writing. The lock is held.
 func (o *out) next() *batch {
+	if o.full.Load() {
+		o.full.Store(false)
+		o.room()
+	}
 	b := o.fill
 	if o.closed || b.len() == 0 {
 		o.busy = false

@@ -33,6 +33,7 @@ type Stream struct {
 	window int64
 	sent   bool          // no more is to be sent
 	over   bool          // it is no longer one of c.streams
+	short  bool          // it is one of c.short
 	room   chan struct{} // holds one when the window may have grown; nil: nobody has waited yet
 
 	came chan struct{} // holds one when something may have come
@@ -147,7 +148,8 @@ func (s *Stream) reserve(n int, last bool) (int, error) {
 			c.mu.Unlock()
 			return 0, errSent
 		}
-		if k := int(min(int64(n), s.window, c.window, int64(c.settings.frame))); k > 0 {
+		full := c.out.full.Load()
+		if k := int(min(int64(n), s.window, c.window, int64(c.settings.frame))); k > 0 && !full {
 			s.window -= int64(k)
 			c.window -= int64(k)
 			s.sent = last && k == n
@@ -157,7 +159,8 @@ func (s *Stream) reserve(n int, last bool) (int, error) {
 		if s.room == nil {
 			s.room = make(chan struct{}, 1)
 		}
-		if c.window <= 0 {
+		if (full || c.window <= 0) && !s.short {
+			s.short = true
 			c.short = append(c.short, s)
 		}
 		room := s.room
