@@ -169,14 +169,18 @@ func (f *fields) ended() error {
 	return status.Error(codes.Code(n), message)
 }
 
-// appendStatus appends the trailers of a call that has failed.
+// maxStatus is about how long a status may be: a peer need not take longer headers.
+const maxStatus = 128 << 10
+
+// appendStatus appends the trailers of a call that has failed. What is too long is
+// cut off or left out.
 func appendStatus(b []byte, st *status.Status) []byte {
 	b = appendField(b, "grpc-status", strconv.Itoa(int(st.Code())))
-	if st.Message() != "" {
-		b = appendField(b, "grpc-message", escape(st.Message()))
+	if m := st.Message(); m != "" {
+		b = appendField(b, "grpc-message", escape(m[:min(len(m), maxStatus)]))
 	}
 	if len(st.Proto().GetDetails()) > 0 {
-		if p, err := proto.Marshal(st.Proto()); err == nil {
+		if p, err := proto.Marshal(st.Proto()); err == nil && len(p) <= 2*maxStatus {
 			b = appendField(b, "grpc-status-details-bin", base64.RawStdEncoding.EncodeToString(p))
 		}
 	}
