@@ -303,7 +303,7 @@ func (c *conn) headers(id uint32, block []byte, last bool) error {
 		s.ended(nil)
 		return nil
 	}
-	if !s.began {
+	if !s.began && (last || len(f.status) != 3 || f.status[0] != '1') { // else it is informational, and nothing to us
 		if err := f.begins(); err != nil {
 			s.reset(http2.ErrCodeCancel, err)
 			return nil
