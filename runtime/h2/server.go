@@ -173,6 +173,7 @@ func (c *conn) accept(id uint32, f *fields, last bool) error {
 			s.refused = status.Error(codes.Internal, err.Error())
 		} else {
 			s.ctx, s.expire = context.WithTimeout(s.ctx, limit)
+			context.AfterFunc(s.ctx, s.expired)
 		}
 	}
 	c.in.begun = append(c.in.begun, s)

@@ -363,6 +363,19 @@ func (s *Stream) wasReset(code http2.ErrCode) {
 	s.broken(status.Errorf(to, "the peer ended the stream with %v", code))
 }
 
+// expired ends sending and receiving of a served call, so that its handler can
+// answer that its time is over.
+func (s *Stream) expired() {
+	if !errors.Is(s.ctx.Err(), context.DeadlineExceeded) {
+		return
+	}
+	s.c.mu.Lock()
+	s.sent = true
+	s.tellRoom()
+	s.c.mu.Unlock()
+	s.stop(status.FromContextError(context.DeadlineExceeded).Err())
+}
+
 // reset ends the stream and tells the peer.
 func (s *Stream) reset(code http2.ErrCode, why error) {
 	if s.c.forget(s) {
