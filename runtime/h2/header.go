@@ -177,7 +177,7 @@ const maxStatus = 128 << 10
 func appendStatus(b []byte, st *status.Status) []byte {
 	b = appendField(b, "grpc-status", strconv.Itoa(int(st.Code())))
 	if m := st.Message(); m != "" {
-		b = appendField(b, "grpc-message", escape(m[:min(len(m), maxStatus)]))
+		b = appendField(b, "grpc-message", escape(strings.ToValidUTF8(m[:min(len(m), maxStatus)], "\uFFFD")))
 	}
 	if len(st.Proto().GetDetails()) > 0 {
 		if p, err := proto.Marshal(st.Proto()); err == nil && len(p) <= 2*maxStatus {
