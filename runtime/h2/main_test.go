@@ -230,7 +230,7 @@ func wantEnd(t testing.TB, s *Stream, want error) {
 	if want == nil {
 		want = io.EOF
 	}
-	if !errors.Is(err, want) && (status.Code(err) != status.Code(want) || !strings.Contains(err.Error(), want.Error())) {
+	if !errors.Is(err, want) && (status.Code(err) != status.Code(want) || !strings.Contains(err.Error(), status.Convert(want).Message())) {
 		t.Fatalf("received %.60q, %v; want %v", got, err, want)
 	}
 }
