@@ -54,7 +54,7 @@ func floor() map[string][]string {
 		"mesh/runtime/integration":            {},
 		"mesh/runtime/api":                    {"mesh/runtime/component", "mesh/runtime/policy", "mesh/runtime/resource", "mesh/runtime/stream", "mesh/runtime/flow"},
 		"mesh/runtime/api/apitest":            {"mesh/runtime/component", "mesh/runtime/resource"},
-		"mesh/runtime/api/httpapi":            {"mesh/runtime/api", "mesh/runtime/http1", "mesh/runtime/stream", "mesh/runtime/flow"},
+		"mesh/runtime/api/httpapi":            {"mesh/runtime/api", "mesh/runtime/http1", "mesh/runtime/socket", "mesh/runtime/stream", "mesh/runtime/flow"},
 		"mesh/runtime/api/grpcapi":            {"mesh/runtime/api", "mesh/runtime/cloudevent", "mesh/runtime/rpc", "mesh/runtime/stream", "mesh/runtime/flow"},
 		"mesh/tui":                            {"mesh/tui/*", "mesh/runtime/flow", "mesh/runtime/flow/filter", "mesh/runtime/flow/export", "mesh/supervisor/state"},
 		"mesh/tui/grid":                       {},

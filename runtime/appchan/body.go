@@ -146,20 +146,38 @@ func (x *exchange) writePart(w io.Writer, flows bool) (int, error) {
 	return w.Write(p)
 }
 
+// Splice is for a body that is passed on over another wire: it moves n bytes of it
+// to a connection, inside the kernel, or none when some lie in a buffer, are to be
+// seen, or are chunks.
+func (x *exchange) Splice(to io.ReaderFrom, n int64) (int64, error) {
+	tcp := x.conn.tcp()
+	if tcp == nil || x.closed || x.err != nil || x.done || x.head.framing != fixed || x.remain < n || x.conn.r != x.conn.w || x.call.Flow.Capturing() {
+		return 0, nil
+	}
+	return x.moveTo(to, tcp, n)
+}
+
+// moveTo moves n bytes of the body.
+func (x *exchange) moveTo(to io.ReaderFrom, tcp *net.TCPConn, size int64) (int64, error) {
+	n, err := to.ReadFrom(&io.LimitedReader{R: tcp, N: size})
+	x.passed(int(n))
+	x.call.Flow.Mark(flow.Reply, flow.CalleeIn, int(n))
+	if err == nil && n < size && !x.done {
+		err = x.lost(io.EOF)
+	}
+	if err != nil {
+		if why := x.broken.Load(); why != nil {
+			err = *why
+		}
+	}
+	return n, err
+}
+
 // splice passes pieces while the body is long.
 func (x *exchange) splice(to io.ReaderFrom, tcp *net.TCPConn) (total int64, err error) {
 	for x.remain >= spliceMin && !x.call.Flow.Capturing() {
-		n, err := to.ReadFrom(&io.LimitedReader{R: tcp, N: splicePiece})
-		total += n
-		x.passed(int(n))
-		x.call.Flow.Mark(flow.Reply, flow.CalleeIn, int(n))
-		if err == nil && n < splicePiece && !x.done {
-			err = x.lost(io.EOF)
-		}
-		if err != nil {
-			if why := x.broken.Load(); why != nil {
-				err = *why
-			}
+		n, err := x.moveTo(to, tcp, splicePiece)
+		if total += n; err != nil {
 			return total, err
 		}
 	}

@@ -11,6 +11,7 @@ import (
 
 	"mesh/runtime/field"
 	"mesh/runtime/flow"
+	"mesh/runtime/socket"
 	"mesh/runtime/stream"
 )
 
@@ -122,23 +123,34 @@ func (x *exchange) send(left int64) {
 	}
 }
 
-// splicer is a body that can be moved to another connection by the kernel. It
-// moves nothing when it cannot at the moment. When it was the body that broke
-// off, the error is an io.ErrUnexpectedEOF.
-type splicer interface {
-	Splice(to io.ReaderFrom, n int64) (int64, error)
+// mover gives what moves about n bytes of the body to the app, nil when nothing
+// can. It moves nothing when it cannot at the moment.
+func (x *exchange) mover() func(n int64) (int64, error) {
+	sock, _ := x.conn.Conn.(*socket.Conn)
+	to := x.conn.tcp()
+	if to == nil {
+		return nil
+	}
+	switch from := x.call.Body.(type) {
+	case stream.Splicer: // another connection
+		return func(n int64) (int64, error) { return from.Splice(to, n) }
+	case interface {
+		MoveTo(c *socket.Conn, n int64) (int64, error)
+	}: // the wire
+		return func(n int64) (int64, error) { return from.MoveTo(sock, n) }
+	}
+	return nil
 }
 
 // spliceBody moves pieces of a body of known length while much of it is left.
 func (x *exchange) spliceBody(left int64) (total int64, err error) {
-	from, ok := x.call.Body.(splicer)
-	to := x.conn.tcp()
-	if !ok || to == nil {
+	move := x.mover()
+	if move == nil {
 		return 0, nil
 	}
 	for left-total >= spliceMin {
 		x.call.Flow.Blocked(flow.Request, flow.CalleeOut)
-		n, err := from.Splice(to, splicePiece)
+		n, err := move(splicePiece)
 		total += n
 		x.call.Flow.Mark(flow.Request, flow.CalleeOut, int(n))
 		if err != nil {

@@ -197,6 +197,7 @@ func (cl *Client) forget(c *conn) {
 // greet adds the settings that both ends have in common, and more.
 func (c *conn) greet(b []byte, more ...http2.Setting) []byte {
 	b = appendSettings(b, append(more,
+		http2.Setting{ID: settingOurs, Val: 1},
 		http2.Setting{ID: http2.SettingInitialWindowSize, Val: streamWindow},
 		http2.Setting{ID: http2.SettingMaxFrameSize, Val: maxFrame},
 		http2.Setting{ID: http2.SettingMaxHeaderListSize, Val: uint32(c.maxHead)}, //nolint:gosec // about a MiB

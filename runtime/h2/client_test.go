@@ -362,7 +362,7 @@ func TestWindowIsKept(t *testing.T) {
 	sendText(t, s, "hello", 0)
 	p.reply(1)
 	p.must(p.WriteData(1, false, []byte{0, 1, 0, 0, 0})) // of a long message
-	for range streamWindow / maxFrame {
+	for range streamWindow/maxFrame + 1 {
 		p.must(p.WriteData(1, false, make([]byte, maxFrame)))
 	}
 	p.awaitReset(1, http2.ErrCodeFlowControl)

@@ -45,10 +45,12 @@ type conn struct {
 	settings settings  // the peer's
 	quiet    time.Time // since when there is no stream
 
-	in    reader
-	ready chan struct{} // closed when the peer's settings have come
-	done  chan struct{} // closed when it is over
-	reads atomic.Uint32 // counts them, so that silence is noticed
+	in     reader
+	pipes  pipes
+	ready  chan struct{} // closed when the peer's settings have come
+	done   chan struct{} // closed when it is over
+	theirs atomic.Bool   // the peer is ours, too
+	reads  atomic.Uint32 // counts them, so that silence is noticed
 }
 
 // settings are those of a peer that matter here.
@@ -76,6 +78,7 @@ func (c *conn) end(err error) {
 		s.broken(status.Errorf(codes.Unavailable, "the connection to %v broke off: %v", c.nc.RemoteAddr(), err))
 	}
 	c.out.close()
+	c.pipes.drop()
 	_ = c.nc.Close()
 	c.cancel()
 	close(c.done)
@@ -87,6 +90,9 @@ func (c *conn) reason() error {
 	defer c.mu.Unlock()
 	return c.err
 }
+
+// ours says whether the peer is one of ours, whose messages end with their data.
+func (c *conn) ours() bool { return c.theirs.Load() }
 
 // send adds a frame without payload of a message, and writes.
 func (c *conn) send(frame func([]byte) []byte) {
@@ -114,10 +120,14 @@ func (c *conn) forget(s *Stream) bool {
 	s.tellRoom()
 	delete(c.streams, s.id)
 	left := len(c.streams) == 0 && c.leaving && c.serve == nil
-	if len(c.streams) == 0 {
+	quiet := len(c.streams) == 0
+	if quiet {
 		c.quiet = time.Now()
 	}
 	c.mu.Unlock()
+	if quiet {
+		c.pipes.drop()
+	}
 	if left {
 		c.end(errLeft)
 	}
@@ -155,6 +165,8 @@ func (c *conn) settle(b []byte) error {
 			}
 		case http2.SettingMaxFrameSize:
 			c.settings.frame = min(int(s.Val), maxFrame)
+		case settingOurs:
+			c.theirs.Store(true)
 		case http2.SettingMaxConcurrentStreams:
 			c.settings.streams = s.Val
 		}

@@ -22,7 +22,7 @@ const (
 	// streamWindow is how much a stream may have under way towards a reader that
 	// does not read: enough for full speed on one host, little enough that
 	// back-pressure is felt soon.
-	streamWindow = 256 << 10
+	streamWindow = 384 << 10
 	connWindow   = 4 << 20
 
 	// maxFrame is the longest frame that is taken, and sent to whoever takes it.
@@ -38,8 +38,9 @@ const (
 
 	maxStreamID = 1<<31 - 1
 
-	// settingOurs says in a client's first frame that a Server may serve the
-	// connection. The range is the one for experiments.
+	// settingOurs says in the first frame that it is one of us: that a Server may
+	// serve the connection, and that what is large may be moved by the kernel, since
+	// no message ends in the middle of a frame. The range is the one for experiments.
 	settingOurs http2.SettingID = 0xf4d5
 
 	pingEvery   = 10 * time.Second // of quiet; a daprd tolerates one every 8 s

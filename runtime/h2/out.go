@@ -3,8 +3,10 @@ package h2
 import (
 	"errors"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 
 	"google.golang.org/grpc/mem"
 
@@ -36,30 +38,33 @@ const (
 // adds some writes them unless somebody is writing; nobody waits for the socket:
 // what it does not take at once a goroutine writes that ends with the last byte.
 type out struct {
-	w     pieceWriter
-	broke func(error) // told once, without the lock
-	room  func()      // told, with the lock, when it is full no more
-	full  atomic.Bool // more than maxAhead waits to be written
+	w       pieceWriter
+	raw     syscall.RawConn
+	patient bool        // there is no file descriptor, nothing can be moved
+	broke   func(error) // told once, without the lock
+	room    func()      // told, with the lock, when it is full no more
+	full    atomic.Bool // more than maxAhead waits to be written
 
 	mu     sync.Mutex
-	fill   *batch // what the next write takes
-	spare  *batch // nil while it is being written
-	busy   bool   // somebody writes
+	queue  []*batch // that end with a pipe, to be written first
+	fill   *batch   // what is written after them
+	spare  *batch   // nil: none
+	busy   bool     // somebody writes
 	closed bool
 	pieces [][]byte // of whoever writes
 	late   sync.WaitGroup
 }
 
 // pieceWriter writes several pieces as one, only what can be written at once
-// unless wait is set. It gives what is left.
+// unless wait is set; more follows if that is said. It gives what is left.
 type pieceWriter interface {
-	WritePieces(p [][]byte, wait bool) (left [][]byte, err error)
+	WritePieces(p [][]byte, wait, more bool) (left [][]byte, err error)
 }
 
 // patient writes to a connection that has no file descriptor.
 type patient struct{ net.Conn }
 
-func (p patient) WritePieces(b [][]byte, wait bool) ([][]byte, error) {
+func (p patient) WritePieces(b [][]byte, wait, _ bool) ([][]byte, error) {
 	if !wait {
 		return b, nil
 	}
@@ -71,20 +76,21 @@ func (p patient) WritePieces(b [][]byte, wait bool) ([][]byte, error) {
 func newOut(nc net.Conn, broke func(error), room func()) *out {
 	o := &out{broke: broke, room: room, fill: &batch{}, spare: &batch{}}
 	if c, ok := nc.(*socket.Conn); ok {
-		o.w = c
+		o.w, o.raw = c, c.Raw
 	} else {
-		o.w = patient{nc}
+		o.w, o.patient = patient{nc}, true
 	}
 	return o
 }
 
 // batch is what one write takes: an arena of bytes and, in places, buffers of
-// messages that are not copied.
+// messages that are not copied; behind all that what is in a pipe, perhaps.
 type batch struct {
 	arena []byte
 	parts []part
 	size  int // of the parts
-	data  int // bytes of messages, in arena and parts
+	pipe  *Pipe
+	data  int // bytes of messages
 }
 
 // part is a buffer that goes between arena[:at] and the rest.
@@ -93,22 +99,38 @@ type part struct {
 	at  int
 }
 
-func (b *batch) len() int { return len(b.arena) + b.size }
+func (b *batch) len() int {
+	n := len(b.arena) + b.size
+	if b.pipe != nil {
+		n += b.pipe.Len()
+	}
+	return n
+}
 
 // message adds n bytes of a message from where it is read.
-func (b *batch) message(m *message, n int) {
-	b.data += n
+func (o *out) message(m *message, n int) {
 	for n > 0 {
+		b := o.fill
 		if m.off < prefixLen {
 			k := min(n, prefixLen-m.off)
 			b.arena = append(b.arena, m.prefix[m.off:m.off+k]...)
+			b.data += k
 			m.off, n = m.off+k, n-k
 			continue
 		}
 		at := m.off - prefixLen - m.before
 		buf := m.bufs[m.i]
 		k := min(n, buf.Len()-at)
-		if k <= copyMax {
+		b.data += k
+		if pipe, ok := buf.(*Pipe); ok && !o.patient {
+			part, _ := pipe.Slice(at, at+k).(*Pipe)
+			b.pipe = part
+			o.queue = append(o.queue, b)
+			o.fill, o.spare = o.spare, nil
+			if o.fill == nil {
+				o.fill = &batch{}
+			}
+		} else if k <= copyMax {
 			b.arena = append(b.arena, buf.ReadOnlyData()[at:at+k]...)
 		} else {
 			b.parts = append(b.parts, part{buf.Slice(at, at+k), len(b.arena)})
@@ -153,6 +175,10 @@ func (b *batch) reset() {
 		b.parts[i].buf = nil
 	}
 	b.parts, b.size, b.data = b.parts[:0], 0, 0
+	if b.pipe != nil {
+		b.pipe.Free()
+		b.pipe = nil
+	}
 	if b.arena = b.arena[:0]; cap(b.arena) > keepArena {
 		b.arena = nil
 	}
@@ -165,10 +191,10 @@ func (o *out) flush() {
 	} else if !o.busy {
 		o.write()
 		return
-	} else if o.fill.len() > maxAhead {
-		o.full.Store(true)
 	}
-	if !o.closed && o.fill.len()-o.fill.data > maxQueued {
+	all, messages := o.waiting()
+	o.full.Store(all > maxAhead)
+	if !o.closed && all-messages > maxQueued {
 		o.mu.Unlock()
 		o.failed(errors.New("the peer does not read what it is sent"))
 		return
@@ -186,16 +212,16 @@ func (o *out) write() {
 		}
 		o.mu.Unlock()
 		o.pieces = b.appendTo(o.pieces[:0])
-		left, err := o.pieces, error(nil)
+		left, done, err := o.pieces, false, error(nil)
 		if round < maxRounds { // else others have something to be sent, and who began with this has other things to do
-			if left, err = o.w.WritePieces(left, false); err != nil {
+			if left, done, err = o.put(b, left, false); err != nil {
 				b.reset()
 				o.failed(err)
 				return
 			}
 		}
 		o.mu.Lock()
-		if len(left) > 0 && !o.closed {
+		if !done && !o.closed {
 			o.late.Go(func() { o.rest(b, left) })
 			break
 		}
@@ -207,7 +233,7 @@ func (o *out) write() {
 // rest writes what is left of a batch, and whatever is added meanwhile.
 func (o *out) rest(b *batch, left [][]byte) {
 	for b != nil {
-		if _, err := o.w.WritePieces(left, true); err != nil {
+		if _, _, err := o.put(b, left, true); err != nil {
 			b.reset()
 			o.failed(err)
 			return
@@ -223,19 +249,53 @@ func (o *out) rest(b *batch, left [][]byte) {
 	}
 }
 
+// waiting gives how many bytes wait to be written, and how many of them belong to
+// messages. The lock is held.
+func (o *out) waiting() (all, messages int) {
+	all, messages = o.fill.len(), o.fill.data
+	for _, b := range o.queue {
+		all, messages = all+b.len(), messages+b.data
+	}
+	return all, messages
+}
+
 // next takes what is to be written, or ends the writing. The lock is held.
 func (o *out) next() *batch {
 	if o.full.Load() {
 		o.full.Store(false)
 		o.room()
 	}
-	b := o.fill
-	if o.closed || b.len() == 0 {
-		o.busy = false
-		return nil
+	switch {
+	case o.closed:
+	case len(o.queue) > 0:
+		b := o.queue[0]
+		o.queue = slices.Delete(o.queue, 0, 1)
+		return b
+	case o.fill.len() > 0:
+		b := o.fill
+		if o.fill, o.spare = o.spare, nil; o.fill == nil {
+			o.fill = &batch{}
+		}
+		return b
 	}
-	o.fill, o.spare = o.spare, nil
-	return b
+	o.busy = false
+	return nil
+}
+
+// put writes what is left of a batch, its pipe last. Unless wait is set it may not
+// be done with it.
+func (o *out) put(b *batch, left [][]byte, wait bool) (_ [][]byte, done bool, err error) {
+	if len(left) > 0 {
+		if left, err = o.w.WritePieces(left, wait, b.pipe != nil); err != nil || len(left) > 0 {
+			return left, false, err
+		}
+	}
+	if b.pipe != nil {
+		if _, err = b.pipe.MoveTo(o.raw, b.pipe.Len(), wait); err != nil || b.pipe.Len() > 0 {
+			return nil, false, err
+		}
+	}
+	return nil, true, nil
 }
 
 // wrote takes a batch back. The lock is held.
@@ -258,5 +318,9 @@ func (o *out) close() bool {
 	was := !o.closed
 	o.closed = true
 	o.fill.reset()
+	for _, b := range o.queue {
+		b.reset()
+	}
+	o.queue = nil
 	return was
 }

@@ -1,7 +1,9 @@
 package h2
 
 import (
+	"cmp"
 	"fmt"
+	"io"
 	"sync"
 
 	"golang.org/x/net/http2"
@@ -15,6 +17,7 @@ import (
 // filled what there was. What is short is copied out, so that a message that
 // nobody takes never holds on to much more memory than its size.
 const (
+	headRead  = 4 << 10 // after what the kernel has moved: little more than a head is read
 	smallRead = 32 << 10
 	largeRead = 256 << 10
 	shortData = 16 << 10
@@ -28,7 +31,7 @@ type reader struct {
 	fields fields // of the last header block
 	memory memory
 	lent   *[]byte // while it is being read into
-	large  bool    // the next read
+	size   int     // of the next read
 
 	window int       // what the peer may still send
 	unsaid int       // bytes of it that it has not been given back yet
@@ -40,6 +43,7 @@ type reader struct {
 		open      bool
 		to        *Stream // nil: nobody
 		left, pad int
+		begun     bool // enough has been read for the rest to be moved
 		last      bool
 	}
 	block struct { // the header block of which there is more to come
@@ -51,12 +55,15 @@ type reader struct {
 }
 
 // memory is what is read into. The zero value is ready to use.
-type memory struct{ small, large sync.Pool }
+type memory struct{ head, small, large sync.Pool }
 
 var _ mem.BufferPool = (*memory)(nil)
 
 func (m *memory) of(n int) *sync.Pool {
-	if n == smallRead {
+	switch n {
+	case headRead:
+		return &m.head
+	case smallRead:
 		return &m.small
 	}
 	return &m.large
@@ -83,6 +90,7 @@ func (r *reader) run() error {
 		}
 	}
 	read := r.read()
+	r.size = smallRead
 	for {
 		n, err := read()
 		if n == 0 && err != nil {
@@ -90,11 +98,18 @@ func (r *reader) run() error {
 		}
 		r.c.reads.Add(1)
 		buf := mem.NewBuffer(r.lent, &r.memory)
-		r.large = n >= smallRead
+		r.size = smallRead
+		if n >= smallRead {
+			r.size = largeRead
+		}
 		r.lent = nil
 		err = r.take(buf, n)
 		buf.Free()
 		r.wake()
+		for err == nil && r.movable() {
+			err = r.move()
+			r.wake()
+		}
 		if err != nil {
 			return err
 		}
@@ -105,11 +120,7 @@ func (r *reader) run() error {
 // it only when there is something to read.
 func (r *reader) read() func() (int, error) {
 	lend := func() []byte {
-		size := smallRead
-		if r.large {
-			size = largeRead
-		}
-		r.lent = r.memory.Get(size)
+		r.lent = r.memory.Get(r.size)
 		return *r.lent
 	}
 	back := func() {
@@ -155,7 +166,7 @@ func (r *reader) take(buf mem.Buffer, n int) error {
 			if d.to != nil {
 				r.deliver(d.to, buf, at, at+k)
 			}
-			at, d.left = at+k, d.left-k
+			at, d.left, d.begun = at+k, d.left-k, d.begun || k >= pipeHead
 		case d.open:
 			k := min(d.pad, n-at)
 			at, d.pad = at+k, d.pad-k
@@ -166,14 +177,51 @@ func (r *reader) take(buf mem.Buffer, n int) error {
 			}
 			at += k
 		}
-		if d.open && d.left+d.pad == 0 {
-			d.open = false
-			if d.to != nil && d.last {
-				d.to.ended(r.c.withoutTrailers())
-			}
-			d.to = nil
-		}
+		r.endData()
 	}
+	return nil
+}
+
+// endData ends the DATA frame if nothing of it is left.
+func (r *reader) endData() {
+	d := &r.data
+	if !d.open || d.left+d.pad > 0 {
+		return
+	}
+	d.open = false
+	if d.to != nil && d.last {
+		d.to.ended(r.c.withoutTrailers())
+	}
+	d.to = nil
+}
+
+// movable says whether the kernel is to move the rest of the frame.
+func (r *reader) movable() bool {
+	d := &r.data
+	return d.open && d.begun && d.left >= pipeMin && d.to != nil && d.to.moves.Load() && r.c.out.raw != nil && r.c.ours()
+}
+
+// move has the kernel move what has come of the frame into a pipe.
+func (r *reader) move() error {
+	d := &r.data
+	pipe := r.c.pipes.get()
+	if pipe == nil {
+		d.to.moves.Store(false)
+		return nil
+	}
+	n, err := pipe.Fill(r.c.out.raw, min(d.left, PipePiece))
+	if n == 0 {
+		r.c.pipes.put(pipe)
+		return cmp.Or(err, io.EOF)
+	}
+	r.c.reads.Add(1)
+	d.left -= n
+	d.to.push(r.c.pipes.filled(pipe))
+	if d.left == 0 { // or nobody can do anything with it
+		r.came(d.to)
+	}
+	r.size = headRead
+	r.endData()
 	return nil
 }
 
@@ -312,7 +360,7 @@ func (r *reader) headers(b []byte, last bool) error {
 // beginData takes in what comes before the payload of DATA.
 func (r *reader) beginData(h frameHead, b []byte) error {
 	d := &r.data
-	d.open, d.left, d.pad, d.last = true, h.n, 0, h.flags.Has(http2.FlagDataEndStream)
+	d.open, d.left, d.pad, d.last, d.begun = true, h.n, 0, h.flags.Has(http2.FlagDataEndStream), false
 	if len(b) > 0 {
 		d.left, d.pad = h.n-1-int(b[0]), int(b[0])
 	}

@@ -7,11 +7,14 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/net/http2"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/status"
+
+	"mesh/runtime/socket"
 )
 
 // Stream is one call. One goroutine at a time sends and one receives; Abort may
@@ -28,6 +31,7 @@ type Stream struct {
 
 	unwatch func() bool // ends the watch of the caller's context; nil: none
 	began   bool        // the headers of the reply have come, or been sent
+	moves   atomic.Bool // whoever receives can do with pipes
 
 	// What is sent. Of c.mu.
 	window int64
@@ -119,7 +123,7 @@ func (s *Stream) Send(bufs mem.BufferSlice, how int) error {
 		o.mu.Lock()
 		s.begin(o.fill)
 		o.fill.arena = appendHead(o.fill.arena, k, http2.FrameData, flags, s.id)
-		o.fill.message(&m, k)
+		o.message(&m, k)
 		if left == 0 && how&Soon != 0 {
 			o.mu.Unlock()
 		} else {
@@ -184,6 +188,23 @@ func (s *Stream) CloseSend() error {
 	c.send(func(b []byte) []byte { return appendHead(b, 0, http2.FrameData, http2.FlagDataEndStream, s.id) })
 	return nil
 }
+
+// Moves says that whoever receives can do with messages parts of which are a Pipe.
+func (s *Stream) Moves(can bool) { s.moves.Store(can) }
+
+// Pipe gives an empty pipe that a part of a message can be put into, or nil.
+func (s *Stream) Pipe() *socket.Pipe {
+	if s.c.out.patient || !s.c.ours() {
+		return nil
+	}
+	return s.c.pipes.get()
+}
+
+// Piped gives what was put into a pipe as a part of a message.
+func (s *Stream) Piped(p *socket.Pipe) *Pipe { return s.c.pipes.filled(p) }
+
+// Unused takes an empty pipe back.
+func (s *Stream) Unused(p *socket.Pipe) { s.c.pipes.put(p) }
 
 // Recv gives the next message, which is the caller's to free, or why there is
 // none: io.EOF when the peer has sent all, else a status or what Abort was told.

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"mesh/runtime/field"
+	"mesh/runtime/socket"
 )
 
 // mode is how a reply's body is written.
@@ -309,6 +310,26 @@ func (r *Response) ReadFrom(from io.Reader) (int64, error) {
 	}
 	n, err := to.ReadFrom(part)
 	r.left -= n
+	r.err = err
+	return n, err
+}
+
+// Move writes front, and then what the kernel has, which it moves as far as the
+// length of the reply is known.
+func (r *Response) Move(front []byte, m socket.Movable) (int, error) {
+	if err := r.FlushError(); err != nil {
+		return 0, err
+	}
+	if r.mode != fixed || int64(len(front)+m.Len()) > r.left {
+		n, err := r.Write(front)
+		if err != nil {
+			return n, err
+		}
+		more, err := r.Write(m.ReadOnlyData())
+		return n + more, err
+	}
+	n, err := r.c.nc.Move(front, m)
+	r.left -= int64(n)
 	r.err = err
 	return n, err
 }

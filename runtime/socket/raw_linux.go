@@ -5,6 +5,8 @@ package socket
 import (
 	"syscall"
 	"unsafe"
+
+	"golang.org/x/sys/unix"
 )
 
 // rawMax is the most that is copied without telling the scheduler, which can do
@@ -41,12 +43,12 @@ func copyOnce(call, fd uintptr, p []byte) (int, syscall.Errno) {
 // maxPieces is how many pieces one system call writes.
 const maxPieces = 16
 
-// Writev writes several pieces once to a socket that does not block.
-func Writev(fd uintptr, p [][]byte) (int, syscall.Errno) {
-	if len(p) == 1 {
+// writePieces writes several pieces once to a socket that does not block.
+func writePieces(fd uintptr, p [][]byte, more bool) (int, syscall.Errno) {
+	if len(p) == 1 && !more {
 		return Write(fd, p[0])
 	}
-	var vec [maxPieces]syscall.Iovec
+	var vec [maxPieces]unix.Iovec
 	size := 0
 	p = p[:min(len(p), maxPieces)]
 	for i, b := range p {
@@ -54,13 +56,19 @@ func Writev(fd uintptr, p [][]byte) (int, syscall.Errno) {
 		vec[i].SetLen(len(b))
 		size += len(b)
 	}
+	msg := unix.Msghdr{Iov: &vec[0]}
+	msg.SetIovlen(len(p))
+	var flags uintptr = syscall.MSG_NOSIGNAL
+	if more {
+		flags |= unix.MSG_MORE
+	}
 	for {
 		var n uintptr
 		var errno syscall.Errno
 		if size <= rawMax {
-			n, _, errno = syscall.RawSyscall(syscall.SYS_WRITEV, fd, uintptr(unsafe.Pointer(&vec)), uintptr(len(p)))
+			n, _, errno = syscall.RawSyscall(syscall.SYS_SENDMSG, fd, uintptr(unsafe.Pointer(&msg)), flags)
 		} else {
-			n, _, errno = syscall.Syscall(syscall.SYS_WRITEV, fd, uintptr(unsafe.Pointer(&vec)), uintptr(len(p)))
+			n, _, errno = syscall.Syscall(syscall.SYS_SENDMSG, fd, uintptr(unsafe.Pointer(&msg)), flags)
 		}
 		if errno == 0 {
 			return int(n), 0

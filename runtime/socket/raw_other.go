@@ -18,8 +18,8 @@ func Write(fd uintptr, p []byte) (int, syscall.Errno) {
 	return once(syscall.Write, fd, p)
 }
 
-// Writev writes the first of several pieces once to a socket that does not block.
-func Writev(fd uintptr, p [][]byte) (int, syscall.Errno) { return Write(fd, p[0]) }
+// writePieces writes the first of several pieces once to a socket that does not block.
+func writePieces(fd uintptr, p [][]byte, _ bool) (int, syscall.Errno) { return Write(fd, p[0]) }
 
 func once(call func(fd int, p []byte) (int, error), fd uintptr, p []byte) (int, syscall.Errno) {
 	for {

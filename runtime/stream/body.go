@@ -57,41 +57,6 @@ func (b *bodyReader) Read(p []byte) (int, error) {
 	}
 }
 
-// WriteTo passes the body on, a frame at a time, and holds no buffer of its own
-// while it waits for the next.
-func (b *bodyReader) WriteTo(w io.Writer) (total int64, err error) {
-	for {
-		for b.frame.n > 0 {
-			n, err := b.writeFrame(w)
-			total += int64(n)
-			if err != nil {
-				return total, err
-			}
-		}
-		if b.err != nil {
-			b.ended.Store(true)
-			if errors.Is(b.err, io.EOF) {
-				return total, nil
-			}
-			return total, b.err
-		}
-		b.receive()
-	}
-}
-
-// writeFrame writes what a frame holds: as it lies when it is in one piece, for
-// one copy costs less than one more write.
-func (b *bodyReader) writeFrame(w io.Writer) (int, error) {
-	if p := b.frame.piece(); len(p) == b.frame.n {
-		n, err := w.Write(p)
-		b.frame.release()
-		return n, err
-	}
-	buf := b.pool.Get(b.frame.n)
-	defer b.pool.Put(buf)
-	return w.Write((*buf)[:b.frame.read(*buf)])
-}
-
 // Len says how much can be read without waiting.
 func (b *bodyReader) Len() int { return b.frame.n }
 

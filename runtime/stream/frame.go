@@ -1,12 +1,15 @@
 package stream
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
 
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"mesh/runtime/h2"
 )
 
 // Both directions of CallLocalStream send messages of one shape:
@@ -34,9 +37,10 @@ const (
 // outFrame is a message to send. Its buffer is handed over: gRPC frees it when
 // it has been written.
 type outFrame struct {
-	head []byte  // after headRoom bytes; nil: none
-	buf  *[]byte // from pool; the data follows headroom bytes. nil: no payload
-	n    int     // bytes of data
+	head []byte   // after headRoom bytes; nil: none
+	buf  *[]byte  // from pool; the data follows headroom bytes. nil: no payload, or
+	pipe *h2.Pipe // the data
+	n    int      // bytes of data
 	seq  uint64
 	pool *bufferPool
 	how  int // of h2.Last and h2.Soon
@@ -52,7 +56,7 @@ func (f *outFrame) marshal() mem.BufferSlice {
 		copy(f.head[start:], front)
 		out = append(out, mem.SliceBuffer(f.head[start:]))
 	}
-	if f.buf == nil {
+	if f.buf == nil && f.pipe == nil {
 		return out
 	}
 	var pre [headroom]byte
@@ -62,6 +66,9 @@ func (f *outFrame) marshal() mem.BufferSlice {
 	var outer [headroom]byte
 	front := appendLen(outer[:0], fieldPayload, len(inner)+f.n)
 	front = append(front, inner...)
+	if f.pipe != nil {
+		return append(out, mem.SliceBuffer(bytes.Clone(front)), f.pipe)
+	}
 	start := headroom - len(front)
 	copy((*f.buf)[start:], front)
 	whole := mem.NewBuffer(f.buf, f.pool)
@@ -181,6 +188,45 @@ func (f *inFrame) piece() []byte {
 	}
 	b := f.bufs[f.i].ReadOnlyData()[f.off:]
 	return b[:min(len(b), f.n)]
+}
+
+// mixed says whether some of the data is still in the kernel.
+func (f *inFrame) mixed() bool {
+	for _, b := range f.bufs[min(f.i, len(f.bufs)):] {
+		if p, ok := b.(*h2.Pipe); ok && !p.Seen() {
+			return true
+		}
+	}
+	return false
+}
+
+// next gives the bytes that come next, and the pipe behind them; either may be
+// missing. It is for data that is mixed.
+func (f *inFrame) next() (front []byte, p *h2.Pipe) {
+	for f.off == f.bufs[f.i].Len() {
+		f.i, f.off = f.i+1, 0
+	}
+	i, left := f.i, f.n
+	if p, _ = f.bufs[i].(*h2.Pipe); p == nil || f.off > 0 {
+		front = f.piece()
+		if left -= len(front); left == 0 {
+			return front, nil
+		}
+		i = f.i + 1
+		p, _ = f.bufs[i].(*h2.Pipe)
+	}
+	if p == nil || p.Seen() || p.Len() > left {
+		return front, nil
+	}
+	return front, p
+}
+
+// passed takes n bytes of data as read, up to the end of a buffer.
+func (f *inFrame) passed(n int) {
+	f.n, f.i, f.off = f.n-n, f.i+1, 0
+	if f.n == 0 {
+		f.release()
+	}
 }
 
 // pieces gives all of the data as it lies, without taking it.

@@ -11,6 +11,7 @@ import (
 
 	"mesh/runtime/flow"
 	"mesh/runtime/h2"
+	"mesh/runtime/socket"
 )
 
 // headDelay is how long a head waits for the first bytes of its body, so that a
@@ -31,6 +32,8 @@ type pump struct {
 	trailer func() http.Header
 	late    func(http.Header) []byte
 
+	pipe *socket.Pipe // to be filled next, while the kernel moves the body; nil: none
+
 	mu   sync.Mutex // one message at a time: the head may be sent by its timer
 	head []byte     // nil once it has been sent
 	err  error      // of sending the head
@@ -50,10 +53,17 @@ func (p *pump) run(head []byte, body io.Reader, length int64) error {
 		defer early.Stop()
 	}
 	size := fitting(length + headroom)
-	for {
+	for total := int64(0); ; {
+		if size == largeBuffer && length-total >= moveMin {
+			n, err := p.move(body, length-total)
+			if total += n; err != nil {
+				return err
+			}
+		}
 		buf := p.pool.Get(size)
 		n, err := body.Read((*buf)[headroom:])
 		if n > 0 {
+			total += int64(n)
 			size = sizeAfter(size, n)
 			how := 0
 			if errors.Is(err, io.EOF) {
@@ -110,11 +120,28 @@ func (p *pump) send(buf *[]byte, n, how int) error {
 		p.pool.Put(buf)
 		return p.err
 	}
-	f := outFrame{head: p.head, buf: buf, n: n, seq: p.seq, pool: p.pool, how: how}
+	return p.sendFrame(&outFrame{buf: buf, n: n, pool: p.pool, how: how})
+}
+
+// sendPipe is send for what the kernel has.
+func (p *pump) sendPipe(pipe *h2.Pipe) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.err != nil {
+		pipe.Free()
+		return p.err
+	}
+	return p.sendFrame(&outFrame{pipe: pipe, n: pipe.Len()})
+}
+
+// sendFrame sends a frame with data, and the head if it is due. The lock is held.
+func (p *pump) sendFrame(f *outFrame) error {
+	f.head, f.seq = p.head, p.seq
 	p.head = nil
 	p.seq++
 	p.flow.Blocked(p.dir, p.hop)
-	if err := p.to.send(&f); err != nil {
+	n := f.n
+	if err := p.to.send(f); err != nil {
 		return err
 	}
 	p.flow.Mark(p.dir, p.hop, n)

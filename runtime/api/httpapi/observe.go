@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"mesh/runtime/api"
+	"mesh/runtime/socket"
+	"mesh/runtime/stream"
 )
 
 // Observer is told of every request when it has been served. It is called by
@@ -77,6 +79,20 @@ func (o *observed) ReadFrom(r io.Reader) (int64, error) {
 		return to.ReadFrom(r)
 	}
 	return io.Copy(struct{ io.Writer }{o.ResponseWriter}, r)
+}
+
+// Move does the same for what the kernel has already.
+func (o *observed) Move(front []byte, m socket.Movable) (int, error) {
+	if to, ok := o.ResponseWriter.(stream.Mover); ok {
+		return to.Move(front, m)
+	}
+	n, err := o.Write(front)
+	if err == nil {
+		var more int
+		more, err = o.Write(m.ReadOnlyData())
+		n += more
+	}
+	return n, err
 }
 
 // FlushError sends on what is buffered.

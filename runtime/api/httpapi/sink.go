@@ -7,6 +7,8 @@ import (
 	"net/http"
 
 	"mesh/runtime/flow"
+	"mesh/runtime/socket"
+	"mesh/runtime/stream"
 )
 
 // sink is the client as the receiver of a reply's body. Every piece is flushed
@@ -49,6 +51,30 @@ func (k *sink) Write(p []byte) (int, error) {
 		return n, nil
 	}
 	err = k.flush()
+	k.flow.Mark(flow.Reply, flow.CallerOut, n)
+	return n, err
+}
+
+// Move writes front and then what the kernel has, which it moves where that is
+// possible.
+func (k *sink) Move(front []byte, m socket.Movable) (n int, err error) {
+	k.flow.Blocked(flow.Reply, flow.CallerOut)
+	if to, ok := k.w.(stream.Mover); ok && k.left >= int64(len(front)+m.Len()) {
+		n, err = to.Move(front, m)
+	} else if n, err = k.w.Write(front); err == nil {
+		var more int
+		more, err = k.w.Write(m.ReadOnlyData())
+		n += more
+	}
+	if k.left >= 0 {
+		k.left -= int64(n)
+	}
+	if err != nil {
+		return n, fmt.Errorf("writing the reply: %w", err)
+	}
+	if k.left != 0 {
+		err = k.flush()
+	}
 	k.flow.Mark(flow.Reply, flow.CallerOut, n)
 	return n, err
 }
