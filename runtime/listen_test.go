@@ -73,7 +73,7 @@ func TestSeveralAddressesAndSockets(t *testing.T) {
 			t.Errorf("%s: %d", addr, code)
 		}
 	}
-	if _, err := New(Options{AppID: "b", HTTP: "unix:" + socket, GRPC: "127.0.0.1:0", Internal: "127.0.0.1:0"}); err == nil || !strings.Contains(err.Error(), "somebody else listens") {
+	if _, err := New(Options{AppID: "b", HTTP: "unix:" + socket, GRPC: "127.0.0.1:0", Internal: "127.0.0.1:0", Peers: NewPeers()}); err == nil || !strings.Contains(err.Error(), "somebody else listens") {
 		t.Errorf("a second sidecar at the same socket: %v", err)
 	}
 }
