@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"strings"
@@ -8,9 +9,12 @@ import (
 
 	commonv1 "github.com/dapr/dapr/pkg/proto/common/v1"
 	runtimev1 "github.com/dapr/dapr/pkg/proto/runtime/v1"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	pb "google.golang.org/grpc/interop/grpc_testing"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/anypb"
 )
 
 // bodyLimit holds what the callee's sidecar accepts, and then what the caller's
@@ -112,6 +116,60 @@ func headerLimit(t *testing.T, m *mesh) {
 		}
 		if text := status.Convert(err).Message(); limit > 0 && (status.Code(err) != codes.ResourceExhausted || !strings.Contains(text, "50000 bytes") || !strings.Contains(text, "header_limit")) {
 			t.Errorf("gRPC: a limit gives %v", err)
+		}
+	}
+}
+
+// rpcLimit holds each message to what both sidecars accept, and a whole body of
+// InvokeService, too.
+func rpcLimit(t *testing.T, m *mesh) {
+	app := &rpcApp{up: func(s grpc.ClientStreamingServer[pb.StreamingInputCallRequest, pb.StreamingInputCallResponse]) error {
+		for sum := 0; ; {
+			req, err := s.Recv()
+			if errors.Is(err, io.EOF) {
+				return s.SendAndClose(&pb.StreamingInputCallResponse{AggregatedPayloadSize: int32(sum)}) //nolint:gosec // a few
+			}
+			if err != nil {
+				return err
+			}
+			sum += len(req.GetPayload().GetBody())
+		}
+	}}
+	back := m.rpcApp("back", app)
+	conn := m.dial()
+	send := func(sizes ...int) (sum int32, err error) {
+		s, err := pb.NewTestServiceClient(conn).StreamingInputCall(m.to("back"))
+		must(t, err)
+		for _, n := range sizes {
+			if err := s.Send(&pb.StreamingInputCallRequest{Payload: payload(n)}); err != nil {
+				break // the reply says why
+			}
+		}
+		res, err := s.CloseAndRecv()
+		return res.GetAggregatedPayloadSize(), err
+	}
+	for who, s := range map[string]*Sidecar{"back": back, "front": m.front} {
+		s.SetLimits(10_000, 0)
+		if sum, err := send(9_000, 9_000, 9_000); err != nil || sum != 27_000 {
+			t.Errorf("limit of %s: messages that fit: %d bytes, %v", who, sum, err)
+		}
+		_, tooLarge := send(9_000, 10_001)
+		_, whole := runtimev1.NewDaprClient(conn).InvokeService(t.Context(), &runtimev1.InvokeServiceRequest{
+			Id: "back", Message: &commonv1.InvokeRequest{Method: "m", Data: &anypb.Any{Value: make([]byte, 10_001)}, HttpExtension: &commonv1.HTTPExtension{Verb: commonv1.HTTPExtension_POST}},
+		})
+		for what, err := range map[string]error{"message": tooLarge, "body": whole} {
+			if status.Code(err) != codes.ResourceExhausted {
+				t.Errorf("limit of %s, %s: %v", who, what, err)
+			}
+			for _, want := range []string{"10000 bytes", "sidecar of " + who, "max_body", "--max-body-size"} {
+				if !strings.Contains(status.Convert(err).Message(), want) {
+					t.Errorf("limit of %s, %s: %q is not in %v", who, what, want, err)
+				}
+			}
+		}
+		s.SetLimits(0, 0)
+		if sum, err := send(9_000, 300_000); err != nil || sum != 309_000 {
+			t.Errorf("without a limit of %s: %d bytes, %v", who, sum, err)
 		}
 	}
 }

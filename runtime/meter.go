@@ -172,7 +172,7 @@ func (s *Sidecar) metered(ctx context.Context, c *stream.Call) (*stream.Reply, e
 
 // Pass passes a call of its own gRPC services to the sidecar's app.
 func (s *Sidecar) Pass(ctx context.Context, c *rpc.Call) error {
-	err := s.app.Pass(ctx, c)
+	err := s.app.Pass(ctx, c.Bound(s.limits.Body(), s.o.AppID))
 	if s.meter != nil {
 		s.meter.to.Count(s.meter.appRPCs, c.Method, status.Code(err).String())
 	}

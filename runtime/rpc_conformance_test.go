@@ -40,6 +40,7 @@ func TestRPCConformance(t *testing.T) {
 		{"client cancels", rpcClientCancels},
 		{"app goes", rpcAppGoes},
 		{"large messages", rpcLarge},
+		{"limit of messages", rpcLimit},
 		{"compressed messages", rpcCompressed},
 		{"back-pressure", rpcBackPressure},
 		{"many streams at once", rpcMany},

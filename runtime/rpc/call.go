@@ -13,9 +13,12 @@ import (
 	"sync"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 
 	"mesh/runtime/flow"
+	"mesh/runtime/stream"
 )
 
 // The metadata with which a call names the apps at its two ends, in lower case.
@@ -42,6 +45,7 @@ type Call struct {
 	callee   bool            // from is another sidecar, not a client of ours
 	began    bool            // the flow is ours: we say how the call ends
 	subtype  string          // of the content type, such as "proto"; "": none
+	limit    *limitError     // what a message that is larger ends the call with; nil: there is none
 	sending  *sync.WaitGroup // counts who reads from
 }
 
@@ -51,6 +55,28 @@ func (c *Call) With(appID string, md metadata.MD) *Call {
 	to.AppID, to.Header = appID, md
 	return &to
 }
+
+// Bound gives the call with a limit for the bytes of each of its messages, that of an
+// app's sidecar; 0: none. The smallest limit holds.
+func (c *Call) Bound(bytes int64, appID string) *Call {
+	if bytes <= 0 || c.limit != nil && c.limit.Limit <= bytes {
+		return c
+	}
+	to := *c
+	to.limit = &limitError{&stream.BodyLimitError{AppID: appID, Limit: bytes}}
+	return &to
+}
+
+// limitError is a stream.BodyLimitError as gRPC says it.
+type limitError struct{ *stream.BodyLimitError }
+
+// GRPCStatus gives the status with which a call ends.
+func (e *limitError) GRPCStatus() *status.Status {
+	return status.New(codes.ResourceExhausted, e.Error())
+}
+
+// Unwrap gives what it is outside of gRPC.
+func (e *limitError) Unwrap() error { return e.BodyLimitError }
 
 // Handler passes a call on and returns when it is over: nil when it ended well,
 // otherwise an error that says how it ended. Call.Again says whether the call may

@@ -124,6 +124,11 @@ func (q *requests) flush() bool {
 // send sends one message. mu is held.
 func (q *requests) send(m *stream.Message) bool {
 	p, n := q.to, m.Len()+prefix
+	if l := p.call.limit; l != nil && int64(m.Len()) > l.Limit {
+		m.Release()
+		p.stop(l)
+		return false
+	}
 	p.call.Flow.Blocked(flow.Request, p.farOut)
 	if err := p.to.SendMsg(m); err != nil {
 		m.Release()

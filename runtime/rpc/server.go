@@ -26,6 +26,8 @@ type Options struct {
 
 	Sampler *stream.Sampler // of traces that begin here; nil: all are recorded
 
+	Limits *stream.Limits // of messages; nil: there are none
+
 	// Callee is for the port on which other sidecars call: their calls must be
 	// for AppID. Otherwise the callers are clients, and may call any app.
 	Callee bool
@@ -75,7 +77,7 @@ func (s *Server) Serve(_ any, from grpc.ServerStream) (err error) {
 	if c.began {
 		defer func() { end(c.Flow, err) }()
 	}
-	return s.status(ctx, s.o.To.Pass(ctx, c))
+	return s.status(ctx, s.o.To.Pass(ctx, c.Bound(s.o.Limits.Body(), s.o.AppID)))
 }
 
 // contain turns a panic into the error of its call.

@@ -75,7 +75,7 @@ func New(o Options) *Server {
 	}
 	s := &Server{o: o}
 	if o.Pass != nil {
-		s.pass = rpc.NewServer(rpc.Options{To: o.Pass, AppID: o.API.AppID(), Flows: o.Recorder, Sampler: o.Sampler})
+		s.pass = rpc.NewServer(rpc.Options{To: o.Pass, AppID: o.API.AppID(), Flows: o.Recorder, Sampler: o.Sampler, Limits: o.Limits})
 	}
 	return s
 }

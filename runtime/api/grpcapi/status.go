@@ -32,6 +32,8 @@ func statusOf(err error) error {
 	switch inner := status.Code(e.Err); {
 	case inner == codes.PermissionDenied:
 		code = inner
+	case isTooLarge(e.Err):
+		code = codes.ResourceExhausted
 	case errors.Is(err, context.Canceled):
 		code = codes.Canceled
 	case errors.Is(err, context.DeadlineExceeded):
@@ -57,6 +59,12 @@ func statusOf(err error) error {
 		st = with
 	}
 	return st.Err()
+}
+
+// isTooLarge says whether a call failed because of the size of its body.
+func isTooLarge(err error) bool {
+	_, ok := errors.AsType[*stream.BodyLimitError](err)
+	return ok
 }
 
 // tellsCode says whether an error without details tells its code in one, as from a
