@@ -187,7 +187,7 @@ func (b *batch) reset() {
 // flush writes what there is, unless somebody else does. It unlocks.
 func (o *out) flush() {
 	if o.closed {
-		o.fill.reset()
+		o.drop()
 	} else if !o.busy {
 		o.write()
 		return
@@ -317,10 +317,15 @@ func (o *out) close() bool {
 	defer o.mu.Unlock()
 	was := !o.closed
 	o.closed = true
+	o.drop()
+	return was
+}
+
+// drop lets go of what was to be written. The lock is held.
+func (o *out) drop() {
 	o.fill.reset()
 	for _, b := range o.queue {
 		b.reset()
 	}
 	o.queue = nil
-	return was
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -19,22 +20,31 @@ const spliceFlags = unix.SPLICE_F_MOVE | unix.SPLICE_F_NONBLOCK
 type Pipe struct {
 	r, w int
 	n    int // bytes in it
+
+	forgotten runtime.Cleanup // closes what nobody has
 }
 
-// NewPipe gives an empty pipe. Close it.
+// NewPipe gives an empty pipe. Close it, once.
 func NewPipe() (*Pipe, error) {
 	var fds [2]int
 	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
 		return nil, os.NewSyscallError("pipe2", err)
 	}
 	_, _ = unix.FcntlInt(uintptr(fds[0]), unix.F_SETPIPE_SZ, pipeRoom) // it may stay as small as it is
-	return &Pipe{r: fds[0], w: fds[1]}, nil
+	p := &Pipe{r: fds[0], w: fds[1]}
+	p.forgotten = runtime.AddCleanup(p, closeBoth, fds)
+	return p, nil
+}
+
+func closeBoth(fds [2]int) {
+	_ = unix.Close(fds[0])
+	_ = unix.Close(fds[1])
 }
 
 // Close lets go of the pipe and what is in it.
 func (p *Pipe) Close() {
-	_ = unix.Close(p.r)
-	_ = unix.Close(p.w)
+	p.forgotten.Stop()
+	closeBoth([2]int{p.r, p.w})
 }
 
 // Len gives how many bytes are in the pipe.

@@ -377,6 +377,7 @@ func (x *exchange) WriteTo(w io.Writer) (int64, error) {
 // Close ends the call and waits until its request body is no longer read.
 func (x *exchange) Close() error {
 	x.end(errClosed)
+	x.frame.release()
 	<-x.sent
 	return nil
 }

@@ -45,10 +45,17 @@ func pair(t testing.TB, unary bool, h Handler) *Outbound {
 // serveInbound serves calls as a sidecar does, in memory, and gives the dialler.
 func serveInbound(t testing.TB, in *Inbound) func(context.Context, string) (net.Conn, error) {
 	t.Helper()
+	lis := bufconn.Listen(1 << 20)
+	serveOn(t, in, lis)
+	return func(ctx context.Context, _ string) (net.Conn, error) { return lis.DialContext(ctx) }
+}
+
+// serveOn serves calls as a sidecar does until the test ends.
+func serveOn(t testing.TB, in *Inbound, lis net.Listener) {
+	t.Helper()
 	s := grpc.NewServer(ServerOptions()...)
 	in.Register(s)
 	ours := in.Server()
-	lis := bufconn.Listen(1 << 20)
 	others := bufconn.Listen(1 << 20)
 	var all sync.WaitGroup
 	all.Go(func() { _ = s.Serve(others) })
@@ -81,7 +88,6 @@ func serveInbound(t testing.TB, in *Inbound) func(context.Context, string) (net.
 		all.Wait()
 		in.Wait()
 	})
-	return func(ctx context.Context, _ string) (net.Conn, error) { return lis.DialContext(ctx) }
 }
 
 func outboundTo(t testing.TB, unary bool, dial func(context.Context, string) (net.Conn, error)) *Outbound {
