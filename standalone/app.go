@@ -56,12 +56,18 @@ func (s *Sidecar) attend(ctx context.Context) error {
 		return nil
 	}
 	s.o.Log.InfoContext(ctx, "dapr initialized. Status: Running.", slog.String("app", "its health is checked"))
+	s.inner.App().Refuse(errUnhealthy)
 	app := apphealth.App{Addr: addr, Protocol: s.o.Protocol, Path: s.o.Health.Path, Token: s.o.AppToken}
 	s.watch(ctx, app.Ask)
 	return nil
 }
 
-var errLoading = errors.New("its components are being loaded")
+// Why the app gets no calls; nobody waits for it, as with a daprd.
+var (
+	errNotListening = errors.New("the app does not listen yet")
+	errUnhealthy    = errors.New("app is not in a healthy state")
+	errLoading      = errors.New("its components are being loaded")
+)
 
 func (s *Sidecar) componentsLoaded() error {
 	if !s.loaded.Load() {
@@ -165,7 +171,7 @@ func (s *Sidecar) watch(ctx context.Context, probe func(context.Context) error) 
 		default:
 			failed++
 			if failed == h.Threshold && s.healthy.Swap(false) {
-				s.inner.App().Refuse(errors.New("app is not in a healthy state"))
+				s.inner.App().Refuse(errUnhealthy)
 				s.o.Log.WarnContext(ctx, "the app is not healthy", slog.Any("error", err))
 			}
 		}

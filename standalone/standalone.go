@@ -141,6 +141,9 @@ func New(o Options) (*Sidecar, error) {
 		s.closeProfiles()
 		return nil, err
 	}
+	if o.AppPort > 0 {
+		s.inner.App().Refuse(errNotListening)
+	}
 	if usesMDNS(have.names) {
 		s.mdns, err = mdnsresolve.New(mdnsresolve.Options{Interface: o.Interface, Log: o.Log})
 		if err != nil { // as with every other resolver: the app can still be served
