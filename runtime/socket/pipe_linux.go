@@ -94,9 +94,9 @@ func (p *Pipe) Drain(to syscall.RawConn, n int, wait bool) (moved int, err error
 
 // Read reads from the pipe; there must be something in it.
 func (p *Pipe) Read(b []byte) (int, error) {
-	n, errno := Read(uintptr(p.r), b)
-	if errno != 0 {
-		return 0, os.NewSyscallError("read", errno)
+	n, err := unix.Read(p.r, b)
+	if err != nil {
+		return 0, os.NewSyscallError("read", err)
 	}
 	p.n -= n
 	return n, nil
