@@ -3,7 +3,6 @@ package h2
 import (
 	"errors"
 	"io"
-	"net"
 	"strings"
 	"testing"
 
@@ -114,7 +113,7 @@ func TestMessagesBeforeTheEnd(t *testing.T) {
 	for name, end := range map[string]func(p *peer){
 		"trailers": func(p *peer) { p.headers(1, true, "grpc-status", "14") },
 		"reset":    func(p *peer) { p.must(p.WriteRSTStream(1, http2.ErrCodeRefusedStream)) },
-		"close":    func(p *peer) { _ = p.nc.(*net.TCPConn).CloseWrite() },
+		"close":    func(p *peer) { p.closeWrite() },
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, p := newFar(t, sockets).open()
@@ -274,7 +273,7 @@ func TestStrangePeers(t *testing.T) {
 			p := f.accept()
 			_, err := io.WriteString(p.nc, tc.says)
 			p.must(err)
-			_ = p.nc.(*net.TCPConn).CloseWrite()
+			p.closeWrite()
 			if err := soon(t, got, "error"); err == nil || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("%v, want %s", err, tc.want)
 			}

@@ -3,9 +3,9 @@ package h2
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -33,7 +33,7 @@ func waits(ends chan<- error) func(*Stream) error {
 }
 
 // waiting opens a call of waits that has been taken.
-func waiting(t *testing.T, cl *Client, ctx context.Context) *Stream {
+func waiting(ctx context.Context, t *testing.T, cl *Client) *Stream {
 	t.Helper()
 	s, err := cl.Open(ctx)
 	if err != nil {
@@ -68,7 +68,7 @@ func TestCallerGivesUp(t *testing.T) {
 					})
 					ctx, cancel := context.WithCancelCause(t.Context())
 					defer cancel(nil)
-					s := waiting(t, cl, ctx)
+					s := waiting(ctx, t, cl)
 					got := make(chan error, 1)
 					go func() {
 						var err error
@@ -95,7 +95,7 @@ func TestCallerGivesUp(t *testing.T) {
 						t.Errorf("the far end heard %v", err)
 					}
 					// It costs the connection nothing.
-					waiting(t, cl, t.Context())
+					waiting(t.Context(), t, cl)
 				})
 			})
 		}
@@ -115,7 +115,7 @@ func TestOpenWithEndedContext(t *testing.T) {
 	} else if !errors.Is(err, why) {
 		t.Error(err)
 	}
-	s := waiting(t, cl, t.Context())
+	s := waiting(t.Context(), t, cl)
 	if late, err := cl.Open(ctx); err == nil {
 		_ = late.Send(pieces([]byte("late")), Last)
 		wantEnd(t, late, why)
@@ -124,7 +124,7 @@ func TestOpenWithEndedContext(t *testing.T) {
 		t.Error(err)
 	}
 	s.Close(why)
-	soon(t, ends, "end of the first call")
+	_ = soon(t, ends, "end of the first call")
 
 	f := newFar(t, sockets)
 	ctx, cancel = context.WithCancelCause(t.Context())
@@ -194,7 +194,7 @@ func TestWatchedContext(t *testing.T) {
 }
 
 type watchedContext struct {
-	context.Context
+	context.Context //nolint:containedctx // it is one
 	told interface{ Abort(why error) }
 }
 
@@ -245,7 +245,7 @@ func TestCloseClient(t *testing.T) {
 	onBoth(t, func(t *testing.T, on carrier) {
 		ends := make(chan error, 2)
 		cl := pair(t, on, waits(ends))
-		receives, sends := waiting(t, cl, t.Context()), waiting(t, cl, t.Context())
+		receives, sends := waiting(t.Context(), t, cl), waiting(t.Context(), t, cl)
 		got := make(chan error, 2)
 		go func() {
 			_, err := receives.Recv()
@@ -263,7 +263,7 @@ func TestCloseClient(t *testing.T) {
 			if err := soon(t, got, "end"); err != nil && (status.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), ErrClosed.Error())) {
 				t.Error(err)
 			}
-			soon(t, ends, "end at the far end")
+			_ = soon(t, ends, "end at the far end")
 		}
 		if _, err := cl.Open(t.Context()); !errors.Is(err, ErrClosed) {
 			t.Error(err)
@@ -296,7 +296,7 @@ func TestCloseWhileConnecting(t *testing.T) {
 		over := make(chan struct{})
 		go func() { all.Wait(); close(over) }()
 		soon(t, over, "end of Close")
-		<-got
+		_ = <-got
 		_ = p.nc.Close()
 		_ = f.ln.Close()
 	}
@@ -329,7 +329,7 @@ func TestPeerLeavesAtOnce(t *testing.T) {
 			}()
 			select {
 			case <-accepted:
-			case <-got:
+			case _ = <-got:
 				connecting = false
 				wake, err := net.Dial("tcp", f.ln.Addr().String())
 				if err != nil {
@@ -340,10 +340,10 @@ func TestPeerLeavesAtOnce(t *testing.T) {
 			}
 		}
 	}
-	f.Client.Close()
-	f.Client.mu.Lock()
-	defer f.Client.mu.Unlock()
-	if n := len(f.Client.conns); n > 0 {
+	f.Close()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if n := len(f.conns); n > 0 {
 		t.Errorf("%d connections are left", n)
 	}
 }
@@ -395,11 +395,11 @@ func TestShutdown(t *testing.T) {
 	onBoth(t, func(t *testing.T, on carrier) {
 		ends := make(chan error, 1)
 		s, dial := serve(t, on, waits(ends))
-		call := waiting(t, newClient(t, dial), t.Context())
+		call := waiting(t.Context(), t, newClient(t, dial))
 		down := make(chan struct{})
 		go func() { s.Shutdown(20 * time.Millisecond); close(down) }()
 		wantEnd(t, call, status.Error(codes.Unavailable, "broke off"))
-		soon(t, ends, "end of the call")
+		_ = soon(t, ends, "end of the call")
 		soon(t, down, "end of Shutdown")
 	})
 }
@@ -407,7 +407,7 @@ func TestShutdown(t *testing.T) {
 // Connections and calls that begin and end during Shutdown.
 func TestShutdownRaces(t *testing.T) {
 	for i := range 30 {
-		t.Run(fmt.Sprint(i), func(t *testing.T) {
+		t.Run(strconv.Itoa(i), func(t *testing.T) {
 			s, dial := serve(t, sockets, echo)
 			var all sync.WaitGroup
 			for j := range 8 {

@@ -1,6 +1,7 @@
 package h2
 
 import (
+	"slices"
 	"testing"
 
 	"golang.org/x/net/http2"
@@ -45,7 +46,7 @@ func FuzzServer(f *testing.F) {
 	seeds(f, requestTape(f)[len(greeting):], 200)
 	f.Add(requestTape(f)[len(http2.ClientPreface):], []byte{7})
 	f.Fuzz(func(t *testing.T, b, places []byte) {
-		whole := append(greeting[:len(greeting):len(greeting)], b...)
+		whole := append(slices.Clip(greeting), b...)
 		wantPlayed(t, toServer(t, append([][]byte{greeting}, cut(b, places)...)), toServer(t, [][]byte{whole}), "cut")
 	})
 }

@@ -39,6 +39,16 @@ func newPeer(t testing.TB, nc net.Conn) *peer {
 	return p
 }
 
+// closeWrite ends what the peer sends on a socket.
+func (p *peer) closeWrite() {
+	p.t.Helper()
+	tcp, ok := p.nc.(*net.TCPConn)
+	if !ok {
+		p.t.Fatalf("a %T has no half", p.nc)
+	}
+	p.must(tcp.CloseWrite())
+}
+
 // must fails the test: p.must(p.WriteX(…)).
 func (p *peer) must(err error) {
 	p.t.Helper()
@@ -181,7 +191,8 @@ func (p *peer) awaitEnd() *http2.GoAwayFrame {
 func (p *peer) settled() {
 	p.t.Helper()
 	p.must(p.WritePing(false, [8]byte{'s'}))
-	for !await[*http2.PingFrame](p, "answer to a ping").IsAck() {
+	for acked := false; !acked; {
+		acked = await[*http2.PingFrame](p, "answer to a ping").IsAck()
 	}
 }
 
@@ -255,7 +266,8 @@ func near(t testing.TB, dial dialer, settings ...http2.Setting) *peer {
 	_, err = io.WriteString(nc, http2.ClientPreface)
 	p.must(err)
 	p.must(p.WriteSettings(append([]http2.Setting{{ID: settingOurs, Val: 1}}, settings...)...))
-	for await[*http2.SettingsFrame](p, "settings").IsAck() {
+	for acked := true; acked; {
+		acked = await[*http2.SettingsFrame](p, "settings").IsAck()
 	}
 	p.must(p.WriteSettingsAck())
 	return p

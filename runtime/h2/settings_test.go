@@ -2,7 +2,7 @@ package h2
 
 import (
 	"bytes"
-	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
@@ -15,7 +15,8 @@ import (
 func (p *peer) resize(n uint32) {
 	p.t.Helper()
 	p.must(p.WriteSettings(http2.Setting{ID: http2.SettingHeaderTableSize, Val: n}))
-	for !await[*http2.SettingsFrame](p, "acknowledgement").IsAck() {
+	for acked := false; !acked; {
+		acked = await[*http2.SettingsFrame](p, "acknowledgement").IsAck()
 	}
 	p.ReadMetaHeaders.SetMaxDynamicTableSize(min(n, defaultTable))
 	p.ReadMetaHeaders.SetAllowedMaxDynamicTableSize(n)
@@ -204,7 +205,7 @@ func TestWindowsOneAfterTheOther(t *testing.T) {
 
 func TestMaxFrameSize(t *testing.T) {
 	for _, size := range []uint32{defaultFrame, defaultFrame + 1, 100_000, 1 << 20} {
-		t.Run(fmt.Sprint(size), func(t *testing.T) {
+		t.Run(strconv.Itoa(int(size)), func(t *testing.T) {
 			wide := http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1 << 20}
 			s, p := newFar(t, sockets).open(wide, http2.Setting{ID: http2.SettingMaxFrameSize, Val: size})
 			p.must(p.WriteWindowUpdate(0, 1<<20))

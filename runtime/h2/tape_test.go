@@ -165,7 +165,7 @@ func everything(p *peer, id uint32, head, tail []string) {
 	p.must(p.WritePing(true, [8]byte{1, 2, 3}))
 	p.must(p.WriteWindowUpdate(0, 100))
 	p.must(p.WritePriority(id, http2.PriorityParam{StreamDep: 0, Weight: 3}))
-	block := p.block(append(head, "x-long", strings.Repeat("long", 100))...)
+	block := p.block(append(head, "x-long", strings.Repeat("long", 10))...)
 	p.must(p.WriteHeaders(http2.HeadersFrameParam{
 		StreamID: id, BlockFragment: block[:3], PadLength: 7, Priority: http2.PriorityParam{StreamDep: 5, Exclusive: true, Weight: 1},
 	}))
@@ -176,7 +176,7 @@ func everything(p *peer, id uint32, head, tail []string) {
 	p.must(p.WriteRawFrame(0x77, 0xff, id, []byte("of later times")))
 	first := append(append(append(wire("first"), wire("")...), wire("second")...), wire("third")[:4]...)
 	p.must(p.WriteDataPadded(id, false, first[:2], []byte{0, 0, 0}))
-	p.must(p.WriteDataPadded(id, false, nil, make([]byte, 255)))
+	p.must(p.WriteDataPadded(id, false, nil, make([]byte, 40)))
 	p.must(p.WriteData(id, false, nil))
 	p.must(p.WriteDataPadded(id, false, first[2:], nil))
 	p.must(p.WriteRawFrame(http2.FrameData, http2.FlagDataPadded, id, []byte{0}))

@@ -175,7 +175,7 @@ func TestShutdownWithDeafClient(t *testing.T) {
 		begin := time.Now()
 		s.Shutdown(7 * time.Second)
 		after(t, begin, 7*time.Second, 7*time.Second)
-		<-ends
+		_ = <-ends
 		if g := p.awaitEnd(); g == nil || g.ErrCode != http2.ErrCodeNo || g.LastStreamID != maxStreamID {
 			t.Errorf("%v", g)
 		}
@@ -254,7 +254,7 @@ func TestDeadlineTravels(t *testing.T) {
 func TestTimeouts(t *testing.T) {
 	for text, want := range map[string]time.Duration{
 		"1n": 1, "99999999n": 99999999, "20u": 20 * time.Microsecond, "20m": 20 * time.Millisecond, "3S": 3 * time.Second, "4M": 4 * time.Minute,
-		"5H": 5 * time.Hour, "0S": 0, "1000000H": 1000000 * time.Hour, "99999999H": 1 << 62 / time.Hour * time.Hour,
+		"5H": 5 * time.Hour, "0S": 0, "1000000H": 1000000 * time.Hour, "99999999H": (1 << 62) - (1<<62)%time.Hour,
 	} {
 		if d, err := parseTimeout(text); err != nil || d != want {
 			t.Errorf("%s is %v, %v, want %v", text, d, err, want)
