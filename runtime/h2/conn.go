@@ -149,7 +149,7 @@ func (c *conn) settle(b []byte) error {
 	err := eachSetting(b, func(s http2.Setting) error {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		switch s.ID {
+		switch s.ID { //nolint:exhaustive // the others mean nothing here
 		case http2.SettingHeaderTableSize:
 			if s.Val < defaultTable {
 				c.greeting = c.blocks(s.Val)
@@ -343,9 +343,11 @@ func newConn(nc net.Conn, pool mem.BufferPool, maxHead int) *conn {
 	if sock, err := socket.New(nc); err == nil {
 		nc = sock
 	}
-	c := &conn{nc: nc, pool: pool, maxHead: maxHead, streams: map[uint32]*Stream{}, window: defaultWindow, next: 1,
+	c := &conn{
+		nc: nc, pool: pool, maxHead: maxHead, streams: map[uint32]*Stream{}, window: defaultWindow, next: 1,
 		settings: settings{window: defaultWindow, frame: defaultFrame, streams: 1<<32 - 1},
-		quiet:    time.Now(), ready: make(chan struct{}), done: make(chan struct{})}
+		quiet:    time.Now(), ready: make(chan struct{}), done: make(chan struct{}),
+	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.out = newOut(nc, c.end, c.wakeShort)
 	c.in.c, c.in.window = c, connWindow

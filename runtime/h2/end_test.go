@@ -195,7 +195,7 @@ func TestWatchedContext(t *testing.T) {
 
 type watchedContext struct {
 	context.Context //nolint:containedctx // it is one
-	told interface{ Abort(why error) }
+	told            interface{ Abort(why error) }
 }
 
 func (c *watchedContext) Watch(a interface{ Abort(why error) }) bool {
@@ -277,13 +277,13 @@ func TestCloseClient(t *testing.T) {
 func TestCloseWhileConnecting(t *testing.T) {
 	for i := range 100 {
 		f := newFar(t, sockets)
-		got := make(chan error, 1)
+		got := make(chan struct{})
 		go func() {
 			s, err := f.Open(context.WithoutCancel(t.Context()))
 			if err == nil {
 				s.Close(errTest)
 			}
-			got <- err
+			close(got)
 		}()
 		p := f.accept()
 		var all sync.WaitGroup
@@ -296,7 +296,7 @@ func TestCloseWhileConnecting(t *testing.T) {
 		over := make(chan struct{})
 		go func() { all.Wait(); close(over) }()
 		soon(t, over, "end of Close")
-		_ = <-got
+		<-got
 		_ = p.nc.Close()
 		_ = f.ln.Close()
 	}
@@ -306,13 +306,13 @@ func TestCloseWhileConnecting(t *testing.T) {
 func TestPeerLeavesAtOnce(t *testing.T) {
 	f := newFar(t, sockets)
 	for range 20 {
-		got := make(chan error, 1)
+		got := make(chan struct{})
 		go func() {
 			s, err := f.Open(t.Context())
 			if err == nil {
 				s.Close(errTest)
 			}
-			got <- err
+			close(got)
 		}()
 		for connecting := true; connecting; {
 			accepted := make(chan *peer, 1)
@@ -329,7 +329,7 @@ func TestPeerLeavesAtOnce(t *testing.T) {
 			}()
 			select {
 			case <-accepted:
-			case _ = <-got:
+			case <-got:
 				connecting = false
 				wake, err := net.Dial("tcp", f.ln.Addr().String())
 				if err != nil {

@@ -219,7 +219,7 @@ func parseTimeout(s string) (time.Duration, error) {
 	if len(s) >= 2 && len(s) <= 9 {
 		n, err := strconv.ParseUint(s[:len(s)-1], 10, 32)
 		if unit := units[s[len(s)-1]]; err == nil && unit > 0 {
-			return min(time.Duration(n), 1<<62/unit) * unit, nil //nolint:gosec // eight digits
+			return time.Duration(min(n, uint64(1<<62/unit))) * unit, nil //nolint:gosec // eight digits
 		}
 	}
 	return 0, fmt.Errorf("%q is not a timeout", s)

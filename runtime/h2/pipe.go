@@ -13,8 +13,10 @@ import (
 
 const (
 	// pipeMin is how much of a frame must still be to come for it to be moved by
-	// the kernel, and PipePiece how much is moved at most as one.
-	pipeMin   = 16 << 10
+	// the kernel.
+	pipeMin = 16 << 10
+
+	// PipePiece is how much the kernel moves at most as one.
 	PipePiece = streamWindow/2 - 1<<10
 
 	// pipeHead is how much of the payload of a frame is read in any case: more

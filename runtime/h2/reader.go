@@ -309,7 +309,7 @@ func (r *reader) need(b []byte) (int, error) {
 func (r *reader) frame(b []byte) error {
 	h := parseHead(b)
 	b = b[headLen:]
-	switch h.typ {
+	switch h.typ { //nolint:exhaustive // conn.frame takes the others
 	case http2.FrameData:
 		return r.beginData(h, b)
 	case http2.FrameHeaders:

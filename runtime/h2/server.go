@@ -1,7 +1,6 @@
 package h2
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -195,8 +194,8 @@ func (s *Stream) call() {
 	s.finish(err)
 }
 
-// drainPing tells its answer from others.
-var drainPing = [8]byte{'l', 'e', 'a', 'v', 'i', 'n', 'g'}
+// drainPing is a ping that tells its answer from others.
+const drainPing = "leaving!"
 
 // Shutdown lets the calls under way end, takes no others, and closes all
 // connections: after grace at the latest.
@@ -219,14 +218,14 @@ func (c *conn) drain(grace time.Duration) {
 	late := time.AfterFunc(grace, func() { c.end(errLeft) })
 	defer late.Stop()
 	c.send(func(b []byte) []byte {
-		return appendPing(appendGoAway(b, maxStreamID, http2.ErrCodeNo, ""), 0, drainPing)
+		return appendPing(appendGoAway(b, maxStreamID, http2.ErrCodeNo, ""), 0, [8]byte([]byte(drainPing)))
 	})
 	<-c.done
 }
 
 // answered hears the answer to a ping.
 func (c *conn) answered(data [8]byte) {
-	if c.serve == nil || !bytes.Equal(data[:], drainPing[:]) {
+	if c.serve == nil || string(data[:]) != drainPing {
 		return
 	}
 	c.mu.Lock()

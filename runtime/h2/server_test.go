@@ -311,11 +311,14 @@ func TestBesideGRPC(t *testing.T) {
 			method, _ := grpc.MethodFromServerStream(s)
 			return status.Error(codes.Aborted, method)
 		}))
-		over := make(chan error, 1)
-		go func() { over <- theirs.Serve(&accepting{Listener: s.ln, conns: s.others, over: make(chan struct{})}) }()
+		over := make(chan struct{})
+		go func() {
+			defer close(over)
+			_ = theirs.Serve(&accepting{Listener: s.ln, conns: s.others, over: make(chan struct{})})
+		}()
 		t.Cleanup(func() {
 			theirs.Stop()
-			_ = <-over
+			<-over
 		})
 		conn, err := grpc.NewClient("passthrough:///peer", grpc.WithContextDialer(dial), grpc.WithTransportCredentials(insecure.NewCredentials()))
 		if err != nil {
@@ -378,11 +381,11 @@ func TestClientOfGRPC(t *testing.T) {
 				}
 			}
 		}), grpc.WaitForHandlers(true))
-		over := make(chan error, 1)
-		go func() { over <- sv.Serve(ln) }()
+		over := make(chan struct{})
+		go func() { defer close(over); _ = sv.Serve(ln) }()
 		t.Cleanup(func() {
 			sv.Stop()
-			_ = <-over
+			<-over
 		})
 		cl := newClient(t, dial)
 		for range 3 {

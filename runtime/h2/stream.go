@@ -373,7 +373,7 @@ func (s *Stream) wasReset(code http2.ErrCode) {
 		return
 	}
 	to := codes.Internal // gRPC's mapping of HTTP/2 codes
-	switch code {
+	switch code {        //nolint:exhaustive // the others are all the same
 	case http2.ErrCodeCancel:
 		to = codes.Canceled
 	case http2.ErrCodeEnhanceYourCalm:

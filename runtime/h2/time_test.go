@@ -175,7 +175,7 @@ func TestShutdownWithDeafClient(t *testing.T) {
 		begin := time.Now()
 		s.Shutdown(7 * time.Second)
 		after(t, begin, 7*time.Second, 7*time.Second)
-		_ = <-ends
+		_ = soon(t, ends, "end")
 		if g := p.awaitEnd(); g == nil || g.ErrCode != http2.ErrCodeNo || g.LastStreamID != maxStreamID {
 			t.Errorf("%v", g)
 		}
