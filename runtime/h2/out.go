@@ -261,10 +261,17 @@ func (o *out) waiting() (all, messages int) {
 
 // next takes what is to be written, or ends the writing. The lock is held.
 func (o *out) next() *batch {
+	b := o.pop()
 	if o.full.Load() {
-		o.full.Store(false)
-		o.room()
+		if all, _ := o.waiting(); all <= maxAhead {
+			o.full.Store(false)
+			o.room()
+		}
 	}
+	return b
+}
+
+func (o *out) pop() *batch {
 	switch {
 	case o.closed:
 	case len(o.queue) > 0:
