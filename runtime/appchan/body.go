@@ -152,7 +152,7 @@ func (x *exchange) writePart(w io.Writer, flows bool) (int, error) {
 func (x *exchange) Splice(to io.ReaderFrom, n int64) (int64, error) {
 	tcp := x.conn.tcp()
 	if tcp == nil || x.closed || x.err != nil || x.done || x.head.framing != fixed || x.remain < n || x.conn.r != x.conn.w || x.call.Flow.Capturing() {
-		return 0, nil
+		return 0, nil //nolint:nilerr // the next Read tells of it
 	}
 	return x.moveTo(to, tcp, n)
 }

@@ -105,7 +105,7 @@ func (p *Pipe) Read(b []byte) (int, error) {
 func splice(from, to, n int) (int, error) {
 	for {
 		moved, err := unix.Splice(from, nil, to, nil, n, spliceFlags)
-		if err != unix.EINTR { //nolint:errorlint // an errno as it is
+		if err != unix.EINTR {
 			return max(0, int(moved)), err
 		}
 	}

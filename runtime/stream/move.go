@@ -155,7 +155,7 @@ func (b *bodyReader) MoveTo(c *socket.Conn, n int64) (moved int64, err error) {
 	for moved < n {
 		for b.frame.n == 0 {
 			if b.err != nil {
-				return moved, nil // Read says why
+				return moved, nil //nolint:nilerr // Read says why
 			}
 			b.receive()
 		}

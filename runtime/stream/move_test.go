@@ -230,7 +230,7 @@ func TestNoPipeIsLeftBehind(t *testing.T) {
 		return len(all)
 	}
 	const size = 64 << 20
-	o := overTCP(t, HandlerFunc(func(_ context.Context, c *Call) (*Reply, error) {
+	o := overTCP(t, HandlerFunc(func(context.Context, *Call) (*Reply, error) {
 		app, near := tcp(t)
 		go func() { // until the reading end is closed
 			for piece := make([]byte, 1<<20); ; {
