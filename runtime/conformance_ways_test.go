@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"mesh/runtime/appchan"
-	"mesh/runtime/stream"
 )
 
 // speaking starts an app that speaks a protocol.
@@ -132,9 +131,6 @@ func expectContinue(t *testing.T, m *mesh) {
 	})
 	for _, framing := range []struct{ head, body string }{{"Content-Length: 4", "body"}, {"Transfer-Encoding: chunked", "4\r\nbody\r\n0\r\n\r\n"}} {
 		for _, path := range []string{"takes", "refuses", "begins"} {
-			if path == "begins" && m.transport == stream.GRPC {
-				continue
-			}
 			u := m.request("POST", "back", path, nil).URL
 			c, err := net.Dial("tcp", u.Host)
 			if err != nil {

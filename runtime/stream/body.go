@@ -87,6 +87,14 @@ func (b *bodyReader) receive() {
 	b.took()
 }
 
+// letGo lets go of what has been received and not been read, when the reply has been
+// closed: nobody reads any more but a tunnel.
+func (b *bodyReader) letGo(r *Reply) {
+	if r.Tunnel == nil {
+		b.frame.release()
+	}
+}
+
 // took checks the frame that has just been received.
 func (b *bodyReader) took() {
 	if !b.frame.payload {

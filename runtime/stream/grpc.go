@@ -27,8 +27,9 @@ const (
 	writeBuffer = 128 << 10
 	readBuffer  = 256 << 10
 
-	// maxHeader is how many bytes of gRPC's metadata a call may have.
-	maxHeader = 1 << 20
+	// maxHeader is how many bytes of gRPC's metadata a call between sidecars may have:
+	// more than a sidecar can be made to take from its clients.
+	maxHeader = 16 << 20
 
 	service      = "dapr.proto.internals.v1.ServiceInvocation"
 	methodStream = "/" + service + "/CallLocalStream"

@@ -110,7 +110,6 @@ func (in *Inbound) stream(ctx context.Context, wire frames) (err error) {
 	r, err := in.handler.Handle(ctx, c) // the context ends when this returns
 	informs.end()
 	if err != nil {
-		b.frame.release()
 		return rejected(err)
 	}
 	if began {
@@ -120,7 +119,7 @@ func (in *Inbound) stream(ctx context.Context, wire frames) (err error) {
 	defer func() {
 		if c.Body == nil || b.ended.Load() {
 			_ = r.Body.Close()
-			b.frame.release()
+			b.letGo(r)
 			return
 		}
 		// Closing waits for whoever reads the request, and the peer may be
@@ -129,7 +128,7 @@ func (in *Inbound) stream(ctx context.Context, wire frames) (err error) {
 			var late error // nobody is left to be told
 			defer in.contain(&late)
 			_ = r.Body.Close()
-			b.frame.release()
+			b.letGo(r)
 		})
 	}()
 	if r.Tunnel != nil {

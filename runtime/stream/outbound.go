@@ -320,11 +320,12 @@ func (x *exchange) head(c *Call) (*Reply, error) {
 			x.leave.give(true)
 		}
 	}
-	x.leave.give(false)
 	r, failure, err := res.reply()
 	if err != nil {
 		return nil, x.broken(err)
 	}
+	// Who begins to answer may read meanwhile.
+	x.leave.give(failure == nil && r.Status < http.StatusMultipleChoices && r.Length != 0 && hasBody(c.Verb, r.Status))
 	if hasBody(c.Verb, r.Status) {
 		x.left = r.Length
 	}
