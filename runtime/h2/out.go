@@ -122,7 +122,7 @@ func (o *out) message(m *message, n int) {
 		buf := m.bufs[m.i]
 		k := min(n, buf.Len()-at)
 		b.data += k
-		if pipe, ok := buf.(*Pipe); ok && !o.patient {
+		if pipe, ok := buf.(*Pipe); ok && !o.patient && !pipe.Seen() {
 			part, _ := pipe.Slice(at, at+k).(*Pipe)
 			b.pipe = part
 			o.queue = append(o.queue, b)
