@@ -197,8 +197,10 @@ func TestLastAndSoon(t *testing.T) {
 		sendText(t, s, "early", 0)
 		wantText(t, s, "no more")
 		wantEnd(t, s, nil)
-		if err := s.Send(pieces([]byte("late")), 0); !errors.Is(err, io.EOF) {
-			t.Errorf("sending when the reply has ended: %v", err)
+		for err := error(nil); !errors.Is(err, io.EOF); { // soon nothing can be sent any more
+			if err = s.Send(pieces([]byte("late")), 0); err != nil && !errors.Is(err, io.EOF) {
+				t.Fatalf("sending when the reply has ended: %v", err)
+			}
 		}
 		if err := s.CloseSend(); err != nil {
 			t.Error(err)
