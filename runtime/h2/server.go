@@ -171,8 +171,13 @@ func (c *conn) accept(id uint32, f *fields, last bool) error {
 		if limit, err := parseTimeout(f.timeout); err != nil {
 			s.refused = status.Error(codes.Internal, err.Error())
 		} else {
-			s.ctx, s.expire = context.WithTimeout(s.ctx, limit)
-			context.AfterFunc(s.ctx, s.expired)
+			ctx, cancel := context.WithTimeout(s.ctx, limit)
+			s.ctx = ctx
+			unwatch := context.AfterFunc(ctx, s.expired)
+			s.expire = func() {
+				unwatch() // else the end of the call would wake a goroutine
+				cancel()
+			}
 		}
 	}
 	c.in.begun = append(c.in.begun, s)
