@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -129,7 +128,9 @@ func (w *answered) take(to http.ResponseWriter, reply *stream.Reply, err error) 
 		return
 	}
 	defer reply.Body.Close()
-	maps.Copy(to.Header(), reply.Header)
+	for key, values := range reply.Header { // which are the reply's until it is closed
+		to.Header()[key] = slices.Clone(values)
+	}
 	to.WriteHeader(reply.Status)
 	_, w.err = io.Copy(to, reply.Body)
 }

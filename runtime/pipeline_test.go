@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
+	"mesh/runtime/appchan"
 	"mesh/runtime/component"
 	"mesh/runtime/resource"
 	"mesh/runtime/stream"
@@ -177,5 +179,38 @@ func TestAppPipeline(t *testing.T) {
 				t.Errorf("the end is %q", rest)
 			}
 		})
+	}
+}
+
+// TestMiddlewareThatCollectsReplies: what comes by way of a writer that middleware
+// has put in front keeps its headers when the app's connection serves other calls.
+func TestMiddlewareThatCollectsReplies(t *testing.T) {
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Path", r.URL.Path)
+		_, _ = io.WriteString(w, "hello")
+	}))
+	defer srv.Close()
+	app, err := appchan.New(appchan.Options{Addr: srv.Listener.Addr().String()})
+	must(t, err)
+	defer app.Close()
+	app.Open()
+	collect := func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			next.ServeHTTP(struct{ http.ResponseWriter }{w}, r)
+		})
+	}
+	call := func(path string) *stream.Reply {
+		r, err := throughMiddleware(t.Context(), &stream.Call{Verb: http.MethodGet, Path: path, Header: http.Header{}}, collect, app)
+		must(t, err)
+		return r
+	}
+	first, second := call("first"), call("second")
+	for path, r := range map[string]*stream.Reply{"/first": first, "/second": second} {
+		b, err := io.ReadAll(r.Body)
+		must(t, err)
+		must(t, r.Body.Close())
+		if got := r.Header.Get("X-Path"); got != path || string(b) != "hello" {
+			t.Errorf("%q with X-Path %q, want %q", b, got, path)
+		}
 	}
 }

@@ -64,7 +64,7 @@ type Call struct {
 // the headers serve another one.
 type Reply struct {
 	Status int           // HTTP status, 100 and above
-	Header http.Header   // canonical keys, without hop-by-hop headers
+	Header http.Header   // canonical keys, without hop-by-hop headers; not to be used once Body is closed
 	Body   io.ReadCloser // never nil
 	Length int64         // of the body in bytes; -1: unknown. What the app said, also where no body follows (HEAD, 304)
 
