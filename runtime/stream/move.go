@@ -70,20 +70,52 @@ func (p *pump) ReadFrom(r io.Reader) (total int64, err error) {
 	if err != nil {
 		return 0, fmt.Errorf("moving a body: %w", err)
 	}
-	to, _ := p.to.(ourFrames)
-	for part.N > 0 && p.pipe != nil {
-		n, err := p.pipe.Fill(raw, int(min(part.N, h2.PipePiece)))
-		if n == 0 || err != nil {
-			return total, err
+	for part.N > 0 {
+		var n int
+		if p.pipe != nil {
+			n, err = p.movePart(raw, part)
+		} else { // no more can be had
+			n, err = p.copyPart(part)
 		}
-		part.N, total = part.N-int64(n), total+int64(n)
-		full := to.Piped(p.pipe)
-		p.pipe = to.Pipe()
-		if err := p.sendPipe(full); err != nil {
-			return total, fmt.Errorf("%w: %w", errSend, err)
+		if total += int64(n); n == 0 || err != nil {
+			return total, err
 		}
 	}
 	return total, nil
+}
+
+// movePart sends what has been received, by way of the pipe, and takes another for
+// what follows.
+func (p *pump) movePart(raw syscall.RawConn, part *io.LimitedReader) (int, error) {
+	n, err := p.pipe.Fill(raw, int(min(part.N, h2.PipePiece)))
+	if n == 0 || err != nil {
+		return 0, err
+	}
+	part.N -= int64(n)
+	to, _ := p.to.(ourFrames)
+	full := to.Piped(p.pipe)
+	p.pipe = to.Pipe()
+	if err := p.sendPipe(full); err != nil {
+		return n, fmt.Errorf("%w: %w", errSend, err)
+	}
+	return n, nil
+}
+
+// copyPart does the same without a pipe.
+func (p *pump) copyPart(part *io.LimitedReader) (int, error) {
+	buf := p.pool.Get(largeBuffer)
+	n, err := part.Read((*buf)[headroom:])
+	if n == 0 {
+		p.pool.Put(buf)
+		if errors.Is(err, io.EOF) {
+			err = nil
+		}
+		return 0, err
+	}
+	if err := p.send(buf, n, 0); err != nil {
+		return n, fmt.Errorf("%w: %w", errSend, err)
+	}
+	return n, nil
 }
 
 // WriteTo passes the body on, a frame at a time, and holds no buffer of its own
@@ -128,6 +160,11 @@ func (b *bodyReader) writeFrame(w io.Writer, to Mover) (int, error) {
 		}
 		if pipe != nil {
 			n, err := to.Move(front, pipe)
+			if err != nil { // in the middle of it, where nobody can go on
+				b.frame.release()
+				b.err = fmt.Errorf("the body has been lost on its way: %w", err)
+				return n, err
+			}
 			if len(front) > 0 {
 				b.frame.passed(len(front))
 			}
@@ -145,8 +182,8 @@ func (b *bodyReader) writeFrame(w io.Writer, to Mover) (int, error) {
 	return w.Write((*buf)[:b.frame.read(*buf)])
 }
 
-// MoveTo passes on n bytes of the body, or fewer, to a connection. It moves
-// nothing when it cannot at the moment, and then Read can.
+// MoveTo passes on n bytes of the body, fewer at its end, or up to a frame more, to a
+// connection. It moves nothing when it cannot at the moment, and then Read can.
 func (b *bodyReader) MoveTo(c *socket.Conn, n int64) (moved int64, err error) {
 	if _, ours := b.from.(ourFrames); !ours || b.flow.Capturing() {
 		return 0, nil

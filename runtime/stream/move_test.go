@@ -315,3 +315,62 @@ func TestWatchedBytesAreSeen(t *testing.T) {
 		t.Errorf("only %d bytes were kept", kept)
 	}
 }
+
+// heap takes frames as they come.
+type heap struct{ bytes.Buffer }
+
+func (h *heap) send(f *outFrame) error {
+	_, err := h.Write((*f.buf)[headroom : headroom+f.n])
+	f.pool.Put(f.buf)
+	return err
+}
+
+func (h *heap) recv(*inFrame) error { return io.EOF }
+
+// A body for which there are no more pipes in the middle is copied, and not taken
+// for one that has ended.
+func TestWithoutPipesABodyIsCopied(t *testing.T) {
+	app, near := tcp(t)
+	want := bytes.Repeat([]byte("0123456789abcdef"), 20<<10)
+	go func() { _, _ = app.Write(want); _ = app.Close() }()
+	var got heap
+	p := &pump{to: &got, pool: new(bufferPool)}
+	n, err := p.ReadFrom(&io.LimitedReader{R: near, N: int64(len(want))})
+	if err != nil || n != int64(len(want)) || !bytes.Equal(got.Bytes(), want) {
+		t.Errorf("%d of %d bytes, %v", n, len(want), err)
+	}
+	if n, err := p.ReadFrom(&io.LimitedReader{R: near, N: 1}); n != 0 || err != nil {
+		t.Errorf("after the end %d bytes, %v", n, err)
+	}
+}
+
+// torn is a writer to which half of what the kernel has gets.
+type torn struct{ io.Writer }
+
+var errTorn = errors.New("torn")
+
+func (torn) Move(front []byte, m socket.Movable) (int, error) {
+	return len(front) + m.Len()/2, errTorn
+}
+
+// A body that was lost in the middle of what the kernel has cannot be read on.
+func TestABodyThatIsLostOnItsWayEnds(t *testing.T) {
+	needPipes(t)
+	const size = 9 << 20
+	app, near := tcp(t)
+	o := overTCP(t, HandlerFunc(func(context.Context, *Call) (*Reply, error) {
+		return &Reply{Status: 200, Header: http.Header{}, Length: size, Body: &connBody{TCPConn: near, left: size}}, nil
+	}), nil)
+	go func() { _, _ = app.Write(make([]byte, size)) }()
+	r, err := o.Handle(within(t), get("m"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Body.Close()
+	if _, err := r.Body.(io.WriterTo).WriteTo(torn{io.Discard}); !errors.Is(err, errTorn) { //nolint:errcheck // a panic is a failure
+		t.Fatalf("passing the body on: %v", err)
+	}
+	if n, err := r.Body.Read(make([]byte, 1<<20)); n != 0 || !errors.Is(err, errTorn) {
+		t.Errorf("reading on: %d bytes, %v", n, err)
+	}
+}
