@@ -144,3 +144,20 @@ func (p *pipes) filled(pipe *socket.Pipe) *Pipe {
 	all.refs.Store(1)
 	return &Pipe{all: all, to: pipe.Len()}
 }
+
+// Moves says that whoever receives can do with messages parts of which are a Pipe.
+func (s *Stream) Moves(can bool) { s.moves.Store(can) }
+
+// Pipe gives an empty pipe that a part of a message can be put into, or nil.
+func (s *Stream) Pipe() *socket.Pipe {
+	if s.c.out.patient || !s.c.ours() {
+		return nil
+	}
+	return s.c.pipes.get()
+}
+
+// Piped gives what was put into a pipe as a part of a message.
+func (s *Stream) Piped(p *socket.Pipe) *Pipe { return s.c.pipes.filled(p) }
+
+// Unused takes an empty pipe back.
+func (s *Stream) Unused(p *socket.Pipe) { s.c.pipes.put(p) }
