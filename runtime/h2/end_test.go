@@ -272,10 +272,33 @@ func TestCloseClient(t *testing.T) {
 	})
 }
 
-// Close waits for nothing that nobody ends: a connection that is being made is
-// ended, whenever it is that it would be ready.
+// A connection that is ready just when its client is closed ends with it.
 func TestCloseWhileConnecting(t *testing.T) {
-	for i := range 100 {
+	inTime(t, func(t *testing.T) {
+		f := newFar(t, memory64)
+		got := make(chan error, 1)
+		go func() {
+			_, err := f.Open(context.WithoutCancel(t.Context()))
+			got <- err
+		}()
+		p := f.accept()
+		f.mu.Lock()
+		p.must(p.WriteSettings())
+		p.settled()
+		f.closed = true // Close knows only of the connections that there are by now
+		f.mu.Unlock()
+		begin := time.Now()
+		p.awaitEnd()
+		after(t, begin, 0, 0)
+		if err := <-got; !errors.Is(err, ErrClosed) {
+			t.Error(err)
+		}
+	})
+}
+
+// Close waits for nothing that nobody ends.
+func TestCloseAtAnyTime(t *testing.T) {
+	for i := range 30 {
 		f := newFar(t, sockets)
 		got := make(chan struct{})
 		go func() {
