@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"net"
 	"testing"
+	"time"
 
 	"golang.org/x/net/http2"
 	"google.golang.org/grpc/mem"
@@ -105,4 +106,44 @@ func TestPipesInASmallWindow(t *testing.T) {
 	if err := <-sent; err != nil {
 		t.Error(err)
 	}
+}
+
+// A frame that comes little by little takes hardly a pipe, however long it waits.
+func TestSlowFrameTakesNoPipes(t *testing.T) {
+	called, read := make(chan *Stream, 1), make(chan struct{})
+	_, dial := serve(t, sockets, func(s *Stream) error {
+		s.Moves(true)
+		called <- s
+		<-read
+		return echo(s)
+	})
+	p := near(t, dial, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1 << 20})
+	p.must(p.WriteWindowUpdate(0, 1<<20))
+	p.call(1)
+	s := soon(t, called, "call")
+	want := wire(string(random(100_000, 1)))
+	frame := append(appendHead(nil, len(want), http2.FrameData, http2.FlagDataEndStream, 1), want...)
+	for len(frame) > 0 {
+		n := min(1000, len(frame))
+		before := s.c.reads.Load()
+		_, err := p.nc.Write(frame[:n])
+		p.must(err)
+		frame = frame[n:]
+		for s.c.reads.Load() == before {
+			<-time.After(100 * time.Microsecond)
+		}
+	}
+	s.mu.Lock()
+	pipes := 0
+	for _, b := range s.in {
+		if _, ok := b.(*Pipe); ok {
+			pipes++
+		}
+	}
+	s.mu.Unlock()
+	if pipes > 1 {
+		t.Errorf("%d pipes", pipes)
+	}
+	close(read)
+	p.awaitText(1, string(want[prefixLen:]))
 }

@@ -44,6 +44,7 @@ type reader struct {
 		to        *Stream // nil: nobody
 		left, pad int
 		begun     bool // enough has been read for the rest to be moved
+		slow      bool // it comes in pieces that are too small for that
 		last      bool
 	}
 	block struct { // the header block of which there is more to come
@@ -198,7 +199,7 @@ func (r *reader) endData() {
 // movable says whether the kernel is to move the rest of the frame.
 func (r *reader) movable() bool {
 	d := &r.data
-	return d.open && d.begun && d.left >= pipeMin && d.to != nil && d.to.moves.Load() && r.c.out.raw != nil && r.c.ours()
+	return d.open && d.begun && !d.slow && d.left >= pipeMin && d.to != nil && d.to.moves.Load() && r.c.out.raw != nil && r.c.ours()
 }
 
 // move has the kernel move what has come of the frame into a pipe.
@@ -220,7 +221,9 @@ func (r *reader) move() error {
 	if d.left == 0 { // or nobody can do anything with it
 		r.came(d.to)
 	}
-	r.size = headRead
+	if d.slow = n < pipeMin; !d.slow { // else each piece would hold a pipe
+		r.size = headRead
+	}
 	r.endData()
 	return nil
 }
@@ -360,7 +363,8 @@ func (r *reader) headers(b []byte, last bool) error {
 // beginData takes in what comes before the payload of DATA.
 func (r *reader) beginData(h frameHead, b []byte) error {
 	d := &r.data
-	d.open, d.left, d.pad, d.last, d.begun = true, h.n, 0, h.flags.Has(http2.FlagDataEndStream), false
+	d.open, d.left, d.pad, d.last = true, h.n, 0, h.flags.Has(http2.FlagDataEndStream)
+	d.begun, d.slow = false, false
 	if len(b) > 0 {
 		d.left, d.pad = h.n-1-int(b[0]), int(b[0])
 	}
