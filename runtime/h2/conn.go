@@ -335,6 +335,7 @@ func (c *conn) run() {
 		err = errors.New("the peer has closed it")
 	}
 	c.end(err)
+	c.out.close() // whoever else is ending it may not have come so far
 	c.out.late.Wait()
 }
 
