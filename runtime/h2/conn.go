@@ -78,7 +78,7 @@ func (c *conn) end(err error) {
 		s.broken(status.Errorf(codes.Unavailable, "the connection to %v broke off: %v", c.nc.RemoteAddr(), err))
 	}
 	c.out.close()
-	c.pipes.drop()
+	c.pipes.end()
 	_ = c.nc.Close()
 	c.cancel()
 	close(c.done)
@@ -223,8 +223,14 @@ func (c *conn) widen(id uint32, n int64) error {
 
 // frame takes in a frame other than DATA, HEADERS and CONTINUATION.
 func (c *conn) frame(h frameHead, b []byte) error {
-	size := map[http2.FrameType]int{http2.FrameRSTStream: 4, http2.FramePing: 8, http2.FrameWindowUpdate: 4}
-	if n, fixed := size[h.typ]; fixed && len(b) != n {
+	n := len(b)
+	switch h.typ { //nolint:exhaustive // those of a fixed size
+	case http2.FrameRSTStream, http2.FrameWindowUpdate:
+		n = 4
+	case http2.FramePing:
+		n = 8
+	}
+	if len(b) != n {
 		return &connError{http2.ErrCodeFrameSize, fmt.Sprintf("a %v of %d bytes", h.typ, len(b))}
 	}
 	switch h.typ {

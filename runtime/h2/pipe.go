@@ -1,6 +1,7 @@
 package h2
 
 import (
+	"errors"
 	"io"
 	"sync"
 	"sync/atomic"
@@ -94,7 +95,7 @@ type pipes struct {
 	mu     sync.Mutex
 	idle   []*socket.Pipe
 	keep   bool
-	broken bool // there are none on this system, or no more
+	over   bool // the connection is, or there are none on this system
 }
 
 // get gives an empty pipe, or nil.
@@ -106,11 +107,12 @@ func (p *pipes) get() *socket.Pipe {
 		p.idle = p.idle[:n-1]
 		return got
 	}
-	if p.broken {
+	if p.over {
 		return nil
 	}
 	got, err := socket.NewPipe()
-	if err != nil {
+	if err != nil { // too many files are open, perhaps
+		p.over = errors.Is(err, errors.ErrUnsupported)
 		return nil
 	}
 	p.keep = true
@@ -126,6 +128,14 @@ func (p *pipes) put(used *socket.Pipe) {
 	} else {
 		used.Close()
 	}
+}
+
+// end is drop for good.
+func (p *pipes) end() {
+	p.drop()
+	p.mu.Lock()
+	p.over = true
+	p.mu.Unlock()
 }
 
 // drop lets go of those that are idle.
