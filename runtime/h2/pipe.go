@@ -92,10 +92,10 @@ func (p *Pipe) Seen() bool { return p.all.data != nil }
 
 // pipes are those of one connection.
 type pipes struct {
-	mu     sync.Mutex
-	idle   []*socket.Pipe
-	keep   bool
-	over   bool // the connection is, or there are none on this system
+	mu   sync.Mutex
+	idle []*socket.Pipe
+	keep bool
+	over bool // the connection is, or there are none on this system
 }
 
 // get gives an empty pipe, or nil.
