@@ -115,19 +115,25 @@ func (b *body) unread() bool {
 	return !b.begun
 }
 
-// end makes a Read that waits return, and all later ones fail. It gives false
-// when something of the body is left: where the next request would begin is not
-// known then, and the client's connection must not be used for one.
-func (b *body) end() bool {
+// stop makes a Read that waits return, and all later ones fail.
+func (b *body) stop() {
 	b.ended.Store(true)
-	if !b.mu.TryLock() {
-		if b.http1 != nil {
-			b.http1.Stop()
-		} else {
-			_ = b.http2.SetReadDeadline(time.Unix(1, 0)) // fails when the stream is closed, which will do
-		}
-		b.mu.Lock()
+	switch {
+	case b.mu.TryLock():
+		b.mu.Unlock()
+	case b.http1 != nil:
+		b.http1.Stop()
+	default:
+		_ = b.http2.SetReadDeadline(time.Unix(1, 0)) // fails when the stream is closed, which will do
 	}
+}
+
+// end is stop, and waits for the Read. It gives false when something of the body is
+// left: where the next request would begin is not known then, and the client's
+// connection must not be used for one.
+func (b *body) end() bool {
+	b.stop()
+	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !b.eof && b.http1 != nil && b.left > 0 && int64(b.http1.Len()) >= b.left {
 		_, err := io.CopyN(io.Discard, b.from, b.left) // it is there already

@@ -72,8 +72,7 @@ func (s *Server) invoke(w http.ResponseWriter, r *http.Request) {
 	}
 	reply, err := s.send(ctx, in)
 	if err == nil && reply.Tunnel == nil && (reply.Status < 200 || reply.Status > 999) {
-		in.endBody(w)
-		reply.Body.Close()
+		in.close(w, reply)
 		err = api.Errorf(api.ErrDirectInvoke, "failed to invoke, id: %s, err: %d is not the status of a reply", to.appID, reply.Status)
 	}
 	if err != nil {
@@ -84,10 +83,7 @@ func (s *Server) invoke(w http.ResponseWriter, r *http.Request) {
 	}
 	f.Headers(flow.Reply, reply.Header, "")
 	defer func() {
-		// The reader of the request's body must be free before the reply can
-		// be closed; that closing stops it for good.
-		in.endBody(w)
-		reply.Body.Close()
+		in.close(w, reply)
 		f.End(err)
 		if err != nil {
 			panic(http.ErrAbortHandler)
@@ -149,6 +145,16 @@ func (in *invocation) takeBody(w http.ResponseWriter, r *http.Request) {
 	} else {
 		b.http2 = http.NewResponseController(w)
 	}
+}
+
+// close ends the call. Who waits for more of the request's body must be free before
+// the reply can be closed, and that frees who waits for the app to take some.
+func (in *invocation) close(w http.ResponseWriter, reply *stream.Reply) {
+	if in.call.Body != nil {
+		in.body.stop()
+	}
+	reply.Body.Close()
+	in.endBody(w)
 }
 
 // endBody takes the body away from whoever reads it.

@@ -78,25 +78,6 @@ func TestHeadIsNotHeldBack(t *testing.T) {
 	}
 }
 
-func TestEarlyReplyEndsTheRequest(t *testing.T) {
-	s := start(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		_ = http.NewResponseController(w).EnableFullDuplex()
-		w.WriteHeader(http.StatusRequestEntityTooLarge)
-		_, _ = io.WriteString(w, "too large")
-	}), nil)
-	c := dial(t, s)
-	c.send(invokeX + "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
-	if h := c.head(); !strings.HasPrefix(h, "HTTP/1.1 413 ") {
-		t.Errorf("the head is %q", h)
-	}
-	c.expect("too large")
-	// What follows belongs to a body that nobody wants, never to a request.
-	c.send("0\r\n\r\nGET /v1.0/metadata HTTP/1.1\r\nHost: x\r\n\r\n")
-	if b, err := io.ReadAll(c.r); len(b) > 0 || err != nil {
-		t.Errorf("after the reply comes %q, %v", b, err)
-	}
-}
-
 func TestExpectContinue(t *testing.T) {
 	s := start(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/refuse" {
