@@ -79,12 +79,11 @@ func (a *App) exchange(ctx context.Context, c *stream.Call) (*stream.Reply, erro
 		x.watch(ctx)
 		if first {
 			b, err = attach(b, c, attached)
-			*buf = b
+			if *buf = b; err != nil {
+				return nil, fmt.Errorf("calling %s: %w", a.o.Addr, x.fail(err))
+			}
 		}
-		if err == nil {
-			err = x.write(b, attached, whole && !fresh)
-		}
-		if err == nil {
+		if err = x.write(b, attached, whole && !fresh); err == nil {
 			err = x.readHead()
 		}
 		if err == nil {

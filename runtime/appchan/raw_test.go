@@ -289,3 +289,32 @@ func TestUnreachableAppLeavesTheBodyAlone(t *testing.T) {
 		}
 	}
 }
+
+// failing is a body that says it is there, and is not.
+type failing struct{}
+
+func (failing) Len() int                 { return 5 }
+func (failing) Read([]byte) (int, error) { return 0, errUnwanted }
+
+// A request whose body cannot be read is not sent without it.
+func TestBodyThatCannotBeReadIsNotSent(t *testing.T) {
+	calls := make(chan string, 3)
+	addr := script(t, func(p *peer) {
+		for {
+			h := p.head()
+			if h == "" {
+				return
+			}
+			calls <- h
+			p.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+		}
+	})
+	a := ready(t, Options{Addr: addr})
+	call(t, a, &stream.Call{Verb: "GET"})
+	if _, err := a.Handle(t.Context(), &stream.Call{Verb: "POST", Body: failing{}, Length: 5}); !errors.Is(err, errUnwanted) {
+		t.Errorf("the error is %v", err)
+	}
+	if call(t, a, &stream.Call{Verb: "GET"}); len(calls) != 2 {
+		t.Errorf("the app was called %d times, want 2", len(calls))
+	}
+}
