@@ -68,7 +68,9 @@ func (a *App) exchange(ctx context.Context, c *stream.Call) (*stream.Reply, erro
 	for first, fresh := true, false; ; first = false {
 		var cn *conn
 		if !fresh {
-			cn = a.pool.take(!whole) // what is whole is sent with a look at the connection
+			// What is whole is sent with a look at the connection, which is too late
+			// for a body: it must not have been read when there is no other to be had.
+			cn = a.pool.take(!whole || attached > 0)
 		}
 		if fresh = cn == nil; fresh {
 			if cn, err = a.pool.dial(ctx); err != nil {

@@ -318,3 +318,35 @@ func TestBodyThatCannotBeReadIsNotSent(t *testing.T) {
 		t.Errorf("the app was called %d times, want 2", len(calls))
 	}
 }
+
+// The app that has gone since its last call leaves the body of the next one alone,
+// which another app can get then.
+func TestAppThatHasGoneLeavesTheBodyAlone(t *testing.T) {
+	ln := listen(t, "127.0.0.1:0")
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		c, err := ln.Accept()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		_, _ = http.ReadRequest(bufio.NewReader(c))
+		_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+		ln.Close()
+		c.Close()
+	}()
+	a := ready(t, Options{Addr: ln.Addr().String()})
+	call(t, a, &stream.Call{Verb: "GET"})
+	<-gone
+	idle := a.pool.take(false)
+	if err := idle.await(); err != nil { // until the end is known here, too
+		t.Fatal(err)
+	}
+	a.pool.put(idle)
+	body := strings.NewReader("hello")
+	_, err := a.Handle(t.Context(), &stream.Call{Verb: "POST", Body: body, Length: 5})
+	if _, ok := errors.AsType[*stream.UnreachableError](err); !ok || body.Len() != 5 {
+		t.Errorf("%d bytes left, error %v", body.Len(), err)
+	}
+}
