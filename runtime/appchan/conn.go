@@ -23,7 +23,6 @@ type conn struct {
 	net.Conn
 	sock *socket.Conn // the same; nil: it is no socket
 	raw  syscall.RawConn
-	used bool      // it has carried a call before
 	last time.Time // when it became idle
 
 	bufs *buffers
@@ -126,7 +125,7 @@ func (c *conn) took(n int, err error) error {
 // ask sends a whole request and waits for the first of its reply; an error that
 // is a socket.ErrPending means that the connection is no longer good and nothing
 // was sent. It tells how much it has sent, which may be less than all for want of
-// room, and is nothing where nobody can tell what is pending.
+// room.
 func (c *conn) ask(x *exchange, b []byte) (wrote int, err error) {
 	c.asked = x
 	wrote, n, err := c.sock.Ask(b, c)
@@ -194,7 +193,7 @@ func (p *pool) dial(ctx context.Context) (*conn, error) {
 func (p *pool) put(c *conn) {
 	c.release()
 	c.head.clear()
-	c.used, c.last = true, time.Now()
+	c.last = time.Now()
 	p.mu.Lock()
 	full := len(p.idle) >= maxIdle
 	if !full {
