@@ -18,7 +18,7 @@ const (
 	pipeMin = 16 << 10
 
 	// PipePiece is how much the kernel moves at most as one.
-	PipePiece = streamWindow/2 - 1<<10
+	PipePiece = 500 << 10
 
 	// pipeHead is how much of the payload of a frame is read in any case: more
 	// than what gRPC and a message of ours put before its data.
@@ -155,8 +155,21 @@ func (p *pipes) filled(pipe *socket.Pipe) *Pipe {
 	return &Pipe{all: all, to: pipe.Len()}
 }
 
-// Moves says that whoever receives can do with messages parts of which are a Pipe.
-func (s *Stream) Moves(can bool) { s.moves.Store(can) }
+// Moves says whether who receives can do with messages parts of which are a Pipe.
+func (s *Stream) Moves(can bool) {
+	if s.moves.Swap(can) || !can || !s.c.ours() {
+		return
+	}
+	s.mu.Lock()
+	tell := 0
+	if !s.wide && s.why == nil {
+		s.wide, tell, s.left = true, wideWindow, s.left+wideWindow
+	}
+	s.mu.Unlock()
+	if tell > 0 {
+		s.c.send(func(b []byte) []byte { return appendWindow(b, s.id, tell) })
+	}
+}
 
 // Pipe gives an empty pipe that a part of a message can be put into, or nil.
 func (s *Stream) Pipe() *socket.Pipe {

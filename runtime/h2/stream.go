@@ -48,6 +48,7 @@ type Stream struct {
 	left   int   // what the peer may still send
 	early  int   // bytes of in that count as read already
 	unsaid int   // bytes that were read and that the peer has not been told of
+	wide   bool  // it has been given wideWindow
 }
 
 // NotProcessedError says that the peer's app has got nothing of a call.

@@ -14,8 +14,8 @@ const (
 	// moveMin is how much of a body must be left for it to be worth moving it
 	// inside the kernel, and moveRound how much is moved before anything else is
 	// looked at.
-	moveMin   = 512 << 10
-	moveRound = 2 * h2.PipePiece
+	moveMin   = h2.PipePiece
+	moveRound = h2.PipePiece
 )
 
 // Splicer is a body that the kernel can move to another connection. It moves
