@@ -51,7 +51,10 @@ func TestNothingIsSmuggled(t *testing.T) {
 			_, _ = fmt.Fprintf(w, "%s %d", r.URL.Path, len(b))
 		})
 		host := strings.TrimPrefix(strings.Split(m.url("", ""), "/v1.0")[0], "http://")
+		n := 0
 		for name, shape := range shapes {
+			n++
+			path := fmt.Sprintf("/seen-%d", n) // the app may hear late of one that broke off
 			mu.Lock()
 			seen = nil
 			mu.Unlock()
@@ -60,7 +63,7 @@ func TestNothingIsSmuggled(t *testing.T) {
 				t.Fatal(err)
 			}
 			must(t, c.SetDeadline(time.Now().Add(patience)))
-			_, err = io.WriteString(c, "POST /v1.0/invoke/back/method/seen HTTP/1.1\r\nHost: h\r\n"+shape+hidden)
+			_, err = io.WriteString(c, "POST /v1.0/invoke/back/method"+path+" HTTP/1.1\r\nHost: h\r\n"+shape+hidden)
 			must(t, err)
 			r := bufio.NewReader(c)
 			res, err := http.ReadResponse(r, nil)
@@ -81,8 +84,14 @@ func TestNothingIsSmuggled(t *testing.T) {
 				t.Errorf("%s: the next call gets %q", name, got)
 			}
 			mu.Lock()
-			if all := strings.Join(seen, " "); strings.Contains(all, "hidden") || strings.Count(all, "/seen") > 1 {
-				t.Errorf("%s: the app got %s", name, all)
+			times := 0
+			for _, got := range seen {
+				if got == path {
+					times++
+				}
+			}
+			if times > 1 || strings.Contains(strings.Join(seen, " "), "hidden") {
+				t.Errorf("%s: the app got %s", name, seen)
 			}
 			mu.Unlock()
 		}
