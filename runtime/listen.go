@@ -150,14 +150,23 @@ func (f *funnel) from(ln net.Listener) {
 		if errors.Is(err, net.ErrClosed) { // it is no longer wanted
 			return
 		}
-		select {
-		case f.conns <- accepted{c, err}:
-		case <-f.over:
-			if c != nil {
-				_ = c.Close()
-			}
+		if !f.give(c, err) {
 			return
 		}
+	}
+}
+
+// give hands a connection, or an error, to whoever accepts; false: nobody does any
+// more, and the connection is closed.
+func (f *funnel) give(c net.Conn, err error) bool {
+	select {
+	case f.conns <- accepted{c, err}:
+		return true
+	case <-f.over:
+		if c != nil {
+			_ = c.Close()
+		}
+		return false
 	}
 }
 

@@ -28,22 +28,15 @@ func (s *split) run() {
 	for {
 		nc, err := s.Listener.Accept()
 		if err != nil {
-			select {
-			case s.conns <- accepted{nil, err}:
-				continue
-			case <-s.over:
+			if !s.give(nil, err) {
 				return
 			}
+			continue
 		}
 		s.taking.Go(func() {
 			first, ours, err := s.ours.Take(nc)
-			if ours || err != nil {
-				return
-			}
-			select {
-			case s.conns <- accepted{stream.Wire(nc, first), nil}:
-			case <-s.over:
-				_ = nc.Close()
+			if !ours && err == nil {
+				s.give(stream.Wire(nc, first), nil)
 			}
 		})
 	}

@@ -1,6 +1,9 @@
 package socket
 
-import "syscall"
+import (
+	"io"
+	"syscall"
+)
 
 // vector is the state of a write of several pieces.
 type vector struct {
@@ -41,6 +44,16 @@ type Movable interface {
 	Len() int
 	MoveTo(to syscall.RawConn, n int, wait bool) (int, error)
 	ReadOnlyData() []byte
+}
+
+// Copy is Conn.Move for a writer that nothing can be moved to.
+func Copy(w io.Writer, front []byte, m Movable) (int, error) {
+	n, err := w.Write(front)
+	if err != nil {
+		return n, err //nolint:wrapcheck // the writer's own
+	}
+	more, err := w.Write(m.ReadOnlyData())
+	return n + more, err //nolint:wrapcheck // the writer's own
 }
 
 // Move writes front and then what the kernel has, and says how much of both.

@@ -13,12 +13,12 @@ import (
 // scheduler by; gRPC's reader lends it memory only when there is something to
 // read.
 type wire struct {
-	*socket.Conn
+	begun
 
-	first []byte // was read before
-	size  int    // of what is lent
-	pool  mem.BufferPool
-	lent  *[]byte
+	sock *socket.Conn
+	size int // of what is lent
+	pool mem.BufferPool
+	lent *[]byte
 
 	lend func() []byte
 	back func()
@@ -31,7 +31,7 @@ func Wire(nc net.Conn, first []byte) net.Conn {
 	if err != nil { // without a file descriptor
 		return &begun{nc, first}
 	}
-	w := &wire{Conn: sock, first: first}
+	w := &wire{begun: begun{sock, first}, sock: sock}
 	w.lend = func() []byte {
 		w.lent = w.pool.Get(w.size)
 		return *w.lent
@@ -43,16 +43,6 @@ func Wire(nc net.Conn, first []byte) net.Conn {
 	return w
 }
 
-// Read implements io.Reader.
-func (w *wire) Read(p []byte) (int, error) {
-	if len(w.first) > 0 {
-		n := copy(p, w.first)
-		w.first = w.first[n:]
-		return n, nil
-	}
-	return w.Conn.Read(p)
-}
-
 // ReadOnReady is for gRPC, which calls it instead of Read.
 func (w *wire) ReadOnReady(size int, pool mem.BufferPool) (*[]byte, int, error) {
 	w.size, w.pool = size, pool
@@ -61,7 +51,7 @@ func (w *wire) ReadOnReady(size int, pool mem.BufferPool) (*[]byte, int, error) 
 		n, err := w.Read(*b)
 		return b, n, err
 	}
-	n, err := w.ReadLate(w.lend, w.back)
+	n, err := w.sock.ReadLate(w.lend, w.back)
 	b := w.lent
 	w.lent = nil
 	return b, n, err

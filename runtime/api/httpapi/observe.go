@@ -86,13 +86,7 @@ func (o *observed) Move(front []byte, m socket.Movable) (int, error) {
 	if to, ok := o.ResponseWriter.(stream.Mover); ok {
 		return to.Move(front, m)
 	}
-	n, err := o.Write(front)
-	if err == nil {
-		var more int
-		more, err = o.Write(m.ReadOnlyData())
-		n += more
-	}
-	return n, err
+	return socket.Copy(o, front, m)
 }
 
 // FlushError sends on what is buffered.

@@ -61,10 +61,8 @@ func (k *sink) Move(front []byte, m socket.Movable) (n int, err error) {
 	k.flow.Blocked(flow.Reply, flow.CallerOut)
 	if to, ok := k.w.(stream.Mover); ok && k.left >= int64(len(front)+m.Len()) {
 		n, err = to.Move(front, m)
-	} else if n, err = k.w.Write(front); err == nil {
-		var more int
-		more, err = k.w.Write(m.ReadOnlyData())
-		n += more
+	} else {
+		n, err = socket.Copy(k.w, front, m)
 	}
 	if k.left >= 0 {
 		k.left -= int64(n)
